@@ -1,0 +1,56 @@
+package bridge
+
+import "fmt"
+
+// Reason names the rule that refused a route. Reasons are stable: they are
+// metric labels and part of what explain prints.
+type Reason string
+
+// The rules, in the order in which each direction applies them.
+const (
+	Accepted Reason = "" // no rule refused the route
+
+	// MetalBond into the table (Channel.Announce).
+	PrefixInvalid  Reason = "prefix-invalid"   // no prefix, or an IPv4-mapped one
+	NextHopInvalid Reason = "next-hop-invalid" // no IPv6 address that packets can be sent to
+	OwnGateway     Reason = "own-gateway"      // a server says a route through this bridge's own gateway address: an echo
+	OwnRoute       Reason = "own-route"        // a server says what this bridge says to servers; ignored, not an error
+	VNILimit       Reason = "vni-max-prefixes" // the VNI is full
+	ChannelClosed  Reason = "channel-closed"   // the session is over
+
+	// BGP into the table (BGP.Import), for the route as a whole.
+	KindUnsupported Reason = "kind-unsupported"      // neither type 5 nor type 2
+	NoIP            Reason = "no-ip"                 // type 2 of a MAC only
+	NoL3VNI         Reason = "no-l3-vni"             // type 2 without second label: bridged, not routed
+	OwnDomain       Reason = "own-domain"            // carries this domain's Site-of-Origin
+	OverlayIndex    Reason = "overlay-index"         // type 5 with gateway IP or ESI: not supported
+	NoLabel         Reason = "no-label"              // type 5 with neither label nor overlay index (RFC 9136 section 3.1)
+	Tunnel          Reason = "encapsulation"         // a tunnel type that the bridge does not map
+	NoRouterMAC     Reason = "no-router-mac"         // VXLAN without a usable Router's MAC (RFC 9136 section 4.4.1)
+	BGPNextHop      Reason = "bgp-next-hop"          // IP-in-IP without IPv6 next hop of somebody else
+	NoTarget        Reason = "no-target"             // no VNI imports any of its route targets
+	NeighborLimit   Reason = "neighbor-max-prefixes" // the neighbour is full
+
+	// BGP into the table, for one VNI whose targets match.
+	Filtered  Reason = "prefix-filter" // the VNI's prefix rules; in both directions
+	NoGateway Reason = "no-gateway"    // a VXLAN route into a VNI without gateway address
+
+	// The table into BGP (BGP.Export), for one next hop.
+	HopType     Reason = "next-hop-type" // not one of export.types
+	GatewayPool Reason = "gateway-pool"  // the next hop of a gateway: learnt from elsewhere
+	SlotLimit   Reason = "max-next-hops" // more next hops of one prefix than route distinguishers
+)
+
+// Refusal is why a route was refused. The session that carried it goes on.
+type Refusal struct {
+	Reason Reason
+	Detail string // for people: the values that decided
+}
+
+// Error returns reason and detail.
+func (r *Refusal) Error() string {
+	if r.Detail == "" {
+		return string(r.Reason)
+	}
+	return fmt.Sprintf("%s: %s", r.Reason, r.Detail)
+}
