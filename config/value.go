@@ -1,0 +1,133 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// MAC is an Ethernet address.
+type MAC [6]byte
+
+// ParseMAC reads "02:00:c0:00:02:01".
+func ParseMAC(s string) (MAC, error) {
+	var m MAC
+	parts := strings.Split(s, ":")
+	for i, p := range parts {
+		b, err := strconv.ParseUint(p, 16, 8)
+		if err != nil || len(p) != 2 || len(parts) != len(m) {
+			return MAC{}, errors.New("want six pairs of hexadecimal digits, such as 02:00:c0:00:02:01")
+		}
+		m[i] = byte(b)
+	}
+	return m, nil
+}
+
+// String returns the text that ParseMAC reads.
+func (m MAC) String() string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+// PaceMode is how the rate toward a MetalBond peer is found.
+type PaceMode uint8
+
+// The modes.
+const (
+	PaceAuto PaceMode = iota // as fast as the peer proves to take
+	PaceOff                  // as fast as possible
+	PaceRate                 // at most Rate
+)
+
+// Pace limits what is sent to a MetalBond peer in one burst.
+type Pace struct {
+	Mode PaceMode
+	Rate int // PaceRate only: bytes per second, 1000 to 1000000000
+}
+
+const (
+	minRate = 1000
+	maxRate = 1000_000_000
+)
+
+// ParsePace reads "auto", "off", or a rate: "800000B/s", "400kB/s", "1MB/s". k
+// and M are 1000 and 1000000.
+func ParsePace(s string) (Pace, error) {
+	switch s {
+	case "auto":
+		return Pace{}, nil
+	case "off":
+		return Pace{Mode: PaceOff}, nil
+	}
+	digits, unit := s, 0
+	for _, u := range rateUnits {
+		if d, found := strings.CutSuffix(s, u.name); found {
+			digits, unit = d, u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	switch {
+	case unit == 0, err != nil && !errors.Is(err, strconv.ErrRange):
+		return Pace{}, errors.New("want auto, off, or a rate such as 400kB/s")
+	case err != nil, n < minRate/uint64(unit), n > maxRate/uint64(unit):
+		return Pace{}, errors.New("out of range (1kB/s to 1000MB/s)")
+	}
+	return Pace{Mode: PaceRate, Rate: int(n) * unit}, nil
+}
+
+var rateUnits = []struct {
+	name  string
+	bytes int
+}{{"MB/s", 1000_000}, {"kB/s", 1000}, {"B/s", 1}}
+
+// String returns the text that ParsePace reads.
+func (p Pace) String() string {
+	switch p.Mode {
+	case PaceAuto:
+		return "auto"
+	case PaceOff:
+		return "off"
+	}
+	for _, u := range rateUnits {
+		if p.Rate%u.bytes == 0 {
+			return strconv.Itoa(p.Rate/u.bytes) + u.name
+		}
+	}
+	return ""
+}
+
+// PrefixRule allows or denies prefixes. It matches those that lie inside Prefix
+// and are GE to LE bits long. Parse fills GE and LE in; in values made by hand,
+// 0 and 0 match Prefix alone, and LE 0 with a GE means as long as the family
+// has.
+type PrefixRule struct {
+	Allow  bool
+	Prefix netip.Prefix // masked
+	GE, LE int          // bits, both included
+}
+
+// Match reports whether the rule is about p.
+func (r PrefixRule) Match(p netip.Prefix) bool {
+	le := r.LE
+	if le == 0 {
+		if r.GE != 0 {
+			le = r.Prefix.Addr().BitLen()
+		} else {
+			le = r.Prefix.Bits()
+		}
+	}
+	return p.IsValid() && p.Bits() >= max(r.GE, r.Prefix.Bits()) && p.Bits() <= le && r.Prefix.Contains(p.Addr())
+}
+
+// Permit reports whether the rules let p pass: the first that matches decides.
+// No rules permit everything; if there are some and none matches, p is refused.
+func Permit(rules []PrefixRule, p netip.Prefix) bool {
+	for _, r := range rules {
+		if r.Match(p) {
+			return r.Allow
+		}
+	}
+	return len(rules) == 0
+}
