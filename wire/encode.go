@@ -117,11 +117,15 @@ func sizeUint32(v uint32) int {
 
 // appendUint32 appends a field with a one-byte tag; zero is omitted.
 func appendUint32(dst []byte, tag byte, v uint32) []byte {
-	if v == 0 {
+	switch {
+	case v == 0:
 		return dst
-	}
-	if v < 0x80 {
+	case v < 1<<7:
 		return append(dst, tag, byte(v))
+	case v < 1<<14:
+		return append(dst, tag, byte(v)|0x80, byte(v>>7))
+	case v < 1<<21:
+		return append(dst, tag, byte(v)|0x80, byte(v>>7)|0x80, byte(v>>14))
 	}
 	return protowire.AppendVarint(append(dst, tag), uint64(v))
 }
