@@ -1,0 +1,183 @@
+package api
+
+// The two route files have the shape that metalbond's HTTP server gives them,
+// oddities included, so that what reads them there reads them here: the
+// destination is a JSON object in a string, the hop type is a number, and the
+// YAML keys are the JSON keys in lower case. Keys are sorted, so that two
+// tables can be compared with diff.
+//
+// They are written by hand, one VNI in memory at a time: a million routes are
+// a few hundred megabytes as a tree of values.
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"mbbgp/rib"
+)
+
+// destination is a prefix with its next hops.
+type destination struct {
+	prefix netip.Prefix
+	hops   []rib.NextHop
+}
+
+// routes returns a handler that writes the whole table in one of the shapes.
+func (s *Server) routes(contentType string, write func(*bufio.Writer, *State, time.Time)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		out := bufio.NewWriterSize(w, 64<<10)
+		write(out, s.state, time.Now())
+		_ = out.Flush() // the reader went away
+	}
+}
+
+// destinations returns the visible routes of a VNI, sorted.
+func (s *State) destinations(vni rib.VNI) []destination {
+	var all []destination
+	at := make(map[netip.Prefix]int)
+	s.Table.Walk(vni, func(r rib.RouteInfo) bool {
+		if !r.Visible {
+			return true
+		}
+		i, ok := at[r.Prefix]
+		if !ok {
+			i = len(all)
+			at[r.Prefix] = i
+			all = append(all, destination{prefix: r.Prefix})
+		}
+		all[i].hops = append(all[i].hops, r.NextHop)
+		return true
+	})
+	slices.SortFunc(all, func(a, b destination) int {
+		if c := a.prefix.Addr().Compare(b.prefix.Addr()); c != 0 {
+			return c
+		}
+		return a.prefix.Bits() - b.prefix.Bits()
+	})
+	for _, d := range all {
+		slices.SortFunc(d.hops, compareHops)
+	}
+	return all
+}
+
+func compareHops(a, b rib.NextHop) int {
+	if c := a.Target.Compare(b.Target); c != 0 {
+		return c
+	}
+	if c := int(a.Type) - int(b.Type); c != 0 {
+		return c
+	}
+	if c := int(a.NATFrom) - int(b.NATFrom); c != 0 {
+		return c
+	}
+	return int(a.NATTo) - int(b.NATTo)
+}
+
+// vnis returns the VNIs that have routes to show.
+func (s *State) vnis() []rib.VNI {
+	if s.Table == nil {
+		return nil
+	}
+	return s.Table.VNIs()
+}
+
+// ipVersion is what metalbond calls the family of a prefix.
+func ipVersion(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 4
+	}
+	return 6
+}
+
+const dateLayout = "2006-01-02 15:04:05"
+
+// writeJSON writes the table as /routes.json. Errors stay in the writer.
+func writeJSON(w *bufio.Writer, s *State, now time.Time) {
+	vnis := s.vnis()
+	printf(w, "{\n  \"date\": %q,\n  \"vnet\": {", now.Format(dateLayout))
+	for i, vni := range vnis {
+		printf(w, "%s\n    \"%d\": {", comma(i), vni)
+		all := s.destinations(vni)
+		for j, d := range all {
+			key := fmt.Sprintf(`{"IPVersion":%d,"Prefix":%q}`, ipVersion(d.prefix), d.prefix)
+			printf(w, "%s\n      %s: [", comma(j), strconv.Quote(key))
+			for k, h := range d.hops {
+				printf(w, `%s
+        {
+          "TargetAddress": "%s",
+          "TargetVNI": %d,
+          "Type": %d,
+          "NATPortRangeFrom": %d,
+          "NATPortRangeTo": %d
+        }`, comma(k), h.Target, h.TargetVNI, h.Type, h.NATFrom, h.NATTo)
+			}
+			printf(w, "\n      ]")
+		}
+		if len(all) > 0 {
+			printf(w, "\n    ")
+		}
+		printf(w, "}")
+	}
+	if len(vnis) > 0 {
+		printf(w, "\n  ")
+	}
+	printf(w, "},\n  \"metalbondVersion\": %q\n}", s.Version)
+}
+
+// writeYAML writes the table as /routes.yaml. Errors stay in the writer.
+func writeYAML(w *bufio.Writer, s *State, now time.Time) {
+	printf(w, "date: %q\nvnet:", now.Format(dateLayout))
+	vnis := s.vnis()
+	if len(vnis) == 0 {
+		printf(w, " {}")
+	}
+	printf(w, "\n")
+	for _, vni := range vnis {
+		all := s.destinations(vni)
+		if len(all) == 0 {
+			printf(w, "  %d: {}\n", vni)
+			continue
+		}
+		printf(w, "  %d:\n", vni)
+		for _, d := range all {
+			printf(w, "    '{\"IPVersion\":%d,\"Prefix\":%q}':\n", ipVersion(d.prefix), d.prefix)
+			for _, h := range d.hops {
+				printf(w, `    - targetaddress: %s
+      targetvni: %d
+      type: %d
+      natportrangefrom: %d
+      natportrangeto: %d
+`, yamlAddress(h.Target), h.TargetVNI, h.Type, h.NATFrom, h.NATTo)
+			}
+		}
+	}
+	printf(w, "metalbondversion: %q\n", s.Version)
+}
+
+// yamlAddress quotes an address that would be something else without quotes:
+// "::1" begins like a mapping, "1::" ends like one.
+func yamlAddress(a netip.Addr) string {
+	text := a.String()
+	if text[0] == ':' || text[len(text)-1] == ':' {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+func comma(i int) string {
+	if i == 0 {
+		return ""
+	}
+	return ","
+}
+
+func printf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
+}
