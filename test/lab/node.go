@@ -1,0 +1,201 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lab is one network segment with nodes on it.
+type Lab struct {
+	t     testing.TB
+	dir   string // logs and configurations
+	hub   *Node  // holds the bridge that all nodes are plugged into
+	ports int
+}
+
+// Node is a machine of the lab: a network namespace, and a mount namespace for
+// the folders that programs insist on.
+type Node struct {
+	Name string
+
+	t    testing.TB
+	lab  *Lab
+	pid  int    // of the process that holds the namespaces
+	port string // of the segment that the node is plugged into
+}
+
+// New makes a lab that lasts as long as the test.
+func New(t testing.TB) *Lab {
+	t.Helper()
+	Need(t, "lab", "ip", "nsenter", "sysctl")
+	l := &Lab{t: t, dir: t.TempDir()}
+	l.hub = l.node("hub")
+	l.hub.Run("ip", "link", "add", "lan", "type", "bridge", "mcast_snooping", "0")
+	l.hub.Run("ip", "link", "set", "lan", "up")
+	return l
+}
+
+// Node adds a machine with addresses (10.0.0.1/24, 2001:db8::1/64) on its
+// interface "lan".
+func (l *Lab) Node(name string, addresses ...string) *Node {
+	l.t.Helper()
+	n := l.node(name)
+	l.ports++
+	n.port = fmt.Sprintf("p%d", l.ports)
+	l.hub.Run("ip", "link", "add", n.port, "type", "veth", "peer", "name", "lan", "netns", strconv.Itoa(n.pid))
+	l.hub.Run("ip", "link", "set", n.port, "master", "lan", "up")
+	n.Run("ip", "link", "set", "lan", "up")
+	for _, a := range addresses {
+		n.Run("ip", "address", "add", a, "dev", "lan")
+	}
+	return n
+}
+
+// node makes the namespaces. They are held by a process that ends with its
+// input, a pipe whose other end only this process has.
+func (l *Lab) node(name string) *Node {
+	l.t.Helper()
+	n := &Node{Name: name, t: l.t, lab: l}
+	cmd := exec.Command("unshare", "--net", "--mount", "sh", "-ec", `
+		ip link set lo up
+		# no duplicate address detection: addresses work at once
+		sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+		mount -t tmpfs run /run
+		mkdir /run/netns
+		echo $$
+		exec cat`)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil {
+		n.pid, err = strconv.Atoi(strings.TrimSpace(line))
+	}
+	if err != nil {
+		l.t.Fatalf("making the namespaces of %s: %v", name, err)
+	}
+	return n
+}
+
+// Command prepares a program in the node's namespaces.
+func (n *Node) Command(name string, args ...string) *exec.Cmd {
+	in := []string{"--target", strconv.Itoa(n.pid), "--net", "--mount", "--", name}
+	return exec.Command("nsenter", append(in, args...)...)
+}
+
+// Run runs a program on the node to its end and returns what it printed; the
+// test ends if it fails.
+func (n *Node) Run(name string, args ...string) string {
+	n.t.Helper()
+	out, err := n.Try(name, args...)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return out
+}
+
+// Try is Run for what may fail.
+func (n *Node) Try(name string, args ...string) (string, error) {
+	cmd := n.Command(name, args...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %s %s: %w: %s%s", n.Name, name, strings.Join(args, " "), err, errs.String(), out)
+	}
+	return string(out), nil
+}
+
+// WriteFile writes a file in the node's mount namespace. The folder must be one
+// of its own (below /run).
+func (n *Node) WriteFile(path, content string) {
+	n.t.Helper()
+	cmd := n.Command("sh", "-c", `cat >"$0"`, path)
+	cmd.Stdin = strings.NewReader(content)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("%s: writing %s: %v: %s", n.Name, path, err, out)
+	}
+}
+
+// Unplug takes the node off the segment; nobody is told.
+func (n *Node) Unplug() {
+	n.t.Helper()
+	n.lab.hub.Run("ip", "link", "set", n.port, "nomaster")
+}
+
+// Plug undoes Unplug.
+func (n *Node) Plug() {
+	n.t.Helper()
+	n.lab.hub.Run("ip", "link", "set", n.port, "master", "lan")
+}
+
+// Dial connects from the node.
+func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		// A socket belongs to the namespace of the thread that made it. The
+		// thread stays locked and dies with this goroutine.
+		runtime.LockOSThread()
+		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", n.pid))
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		defer ns.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- result{nil, err}
+			return
+		}
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, network, address) // an address, no name: no second thread
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
+}
+
+// Get fetches a page from the node's point of view.
+func (n *Node) Get(url string) ([]byte, error) {
+	transport := &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}
+	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	answer, err := client.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, answer.Status, body)
+	}
+	return body, err
+}
