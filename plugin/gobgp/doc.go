@@ -1,0 +1,5 @@
+// Package gobgp speaks BGP for the bridge: it runs GoBGP in this process,
+// turns what the bridge exports into EVPN paths and what the fabric sends into
+// updates for the bridge. It keeps no routes of its own and decides nothing
+// about them: GoBGP holds the tables, package bridge the policy.
+package gobgp

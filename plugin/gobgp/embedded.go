@@ -1,0 +1,217 @@
+package gobgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	gobgpconfig "github.com/osrg/gobgp/v4/pkg/config"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+	"github.com/sirupsen/logrus"
+	"google.golang.org/grpc"
+
+	"mbbgp/bridge"
+)
+
+// GoBGP in this process. Its server has one management loop, so paths go in a
+// thousand at a time, and nothing here asks it for what it would walk a table
+// for. It watches best paths only: adj-in costs twice as much, and where every
+// path of a prefix matters, each has a route distinguisher of its own.
+
+// maxMessage is what gobgpd allows in one message of its API.
+const maxMessage = 256 << 20
+
+var errStopped = errors.New("BGP was stopped through its API")
+
+// embedded is the engine that runs GoBGP.
+type embedded struct {
+	setup    *setup
+	log      logrus.FieldLogger
+	encode   *encoder // used by announce and withdraw only
+	sweep    *sweeper // nil if GoBGP's tables cannot be swept
+	retained atomic.Uint64
+	mu       sync.RWMutex
+	server   *server.BgpServer // guarded by mu; nil while BGP is not running
+}
+
+func newEmbedded(s *setup, log logrus.FieldLogger) *embedded {
+	return &embedded{setup: s, log: log, encode: newEncoder()}
+}
+
+func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context) error) error {
+	handler := newLogHandler(e.log)
+	options := []server.ServerOption{server.LoggerOption(slog.New(handler), handler.level)}
+	if e.setup.api != "" {
+		if err := checkAPI(e.setup.api); err != nil {
+			return fmt.Errorf("bgp.api: %w", err)
+		}
+		options = append(options,
+			server.GrpcListenAddress(e.setup.api),
+			server.GrpcOption([]grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage)}))
+	}
+	handler.kept.watch()
+	s := server.NewBgpServer(options...)
+	carrying, stopCarrying := context.WithCancelCause(ctx)
+	defer stopCarrying(nil)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s.Serve()
+		stopCarrying(errStopped)
+	}()
+	// What neighbours said is not withdrawn because we stop: the watch ends
+	// before the server does.
+	watching, stopWatching := context.WithCancel(context.Background())
+	err := e.start(watching, s, to, handler)
+	if err == nil {
+		if err = carry(carrying); errors.Is(context.Cause(carrying), errStopped) {
+			err = errStopped
+		}
+	}
+	stopWatching()
+	handler.kept.watch() // to stop what was stopped is an error for GoBGP
+	e.mu.Lock()
+	e.server = nil
+	s.Stop()
+	e.mu.Unlock()
+	<-served
+	handler.kept.take()
+	return err
+}
+
+// start starts BGP, its API and its neighbours.
+func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, handler *logHandler) error {
+	w := newWatcher(ctx, e.setup, to)
+	err := s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
+		OnBestPath:   w.best,
+		OnPathEor:    w.endOfRIB,
+		OnPeerUpdate: w.session,
+	}, server.WatchBestPath(false), server.WatchEor(false), server.WatchPeer())
+	if err != nil {
+		return fmt.Errorf("watch BGP: %w", err)
+	}
+	if e.setup.file != nil {
+		if _, err := gobgpconfig.InitialConfig(ctx, s, e.setup.file, false); err != nil {
+			return fmt.Errorf("bgp.gobgp-config: %s: %w", e.setup.fileName, err)
+		}
+	} else if err := e.addNeighbors(ctx, s); err != nil {
+		return err
+	}
+	if e.setup.api != "" {
+		if err := waitAPI(ctx, e.setup.api, handler.kept.err); err != nil {
+			return fmt.Errorf("bgp.api: %w", err)
+		}
+	}
+	if err := handler.kept.take(); err != nil {
+		if e.setup.file != nil {
+			err = fmt.Errorf("bgp.gobgp-config: %s: %w", e.setup.fileName, err)
+		}
+		return err
+	}
+	if e.sweep, err = newSweeper(s); err != nil {
+		e.log.WithError(err).Warn("memory of withdrawn BGP paths will not be freed")
+	}
+	e.mu.Lock()
+	e.server = s
+	e.mu.Unlock()
+	return nil
+}
+
+func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error {
+	if err := s.StartBgp(ctx, &api.StartBgpRequest{Global: e.setup.global}); err != nil {
+		return fmt.Errorf("start BGP: %w", err)
+	}
+	for _, g := range e.setup.groups {
+		if err := s.AddPeerGroup(ctx, &api.AddPeerGroupRequest{PeerGroup: g}); err != nil {
+			return fmt.Errorf("BGP neighbours %s: %w", g.Conf.PeerGroupName, err)
+		}
+	}
+	for _, d := range e.setup.dynamic {
+		if err := s.AddDynamicNeighbor(ctx, &api.AddDynamicNeighborRequest{DynamicNeighbor: d}); err != nil {
+			return fmt.Errorf("BGP neighbours %s: %w", d.PeerGroup, err)
+		}
+	}
+	for _, p := range e.setup.peers {
+		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: p}); err != nil {
+			return fmt.Errorf("BGP neighbour %s: %w", p.Conf.NeighborAddress, err)
+		}
+	}
+	return nil
+}
+
+// paths converts a batch. What cannot be converted is logged and left out: it
+// is a mistake of ours, and the other paths are none the worse for it.
+func (e *embedded) paths(batch []bridge.Update) []*apiutil.Path {
+	paths := make([]*apiutil.Path, 0, len(batch))
+	for i := range batch {
+		p, err := e.encode.path(&batch[i])
+		if err != nil {
+			e.log.WithError(err).Error("BGP path left out")
+			continue
+		}
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+func (e *embedded) announce(batch []bridge.Update) error {
+	paths := e.paths(batch)
+	if len(paths) == 0 {
+		return nil
+	}
+	if _, err := e.server.AddPath(apiutil.AddPathRequest{Paths: paths}); err != nil {
+		return fmt.Errorf("announce %d BGP paths: %w", len(paths), err)
+	}
+	return nil
+}
+
+func (e *embedded) withdraw(batch []bridge.Update) error {
+	paths := e.paths(batch)
+	if len(paths) == 0 {
+		return nil
+	}
+	if err := e.server.DeletePath(apiutil.DeletePathRequest{Paths: paths}); err != nil {
+		return fmt.Errorf("withdraw %d BGP paths: %w", len(paths), err)
+	}
+	if e.sweep == nil {
+		e.retained.Add(uint64(len(paths)))
+		return nil
+	}
+	for _, p := range paths {
+		e.sweep.free(p.Nlri)
+	}
+	return nil
+}
+
+func (e *embedded) table(visit func(Path) bool) error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.server == nil {
+		return errors.New("BGP is not running")
+	}
+	d, more := newDecoder(), true
+	r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: bgp.RF_EVPN}
+	return e.server.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
+		for _, p := range paths {
+			u, why, ok := d.update(p)
+			if !ok || why != skipNothing || !more {
+				continue
+			}
+			more = visit(Path{
+				NLRI:       u.NLRI,
+				Label:      u.Label,
+				Attributes: u.Attributes,
+				Neighbor:   u.Neighbor,
+				Best:       p.Best,
+				Stale:      p.Stale,
+				Since:      unixTime(p.Age),
+			})
+		}
+	})
+}

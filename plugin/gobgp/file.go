@@ -1,0 +1,81 @@
+package gobgp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	gobgpconfig "github.com/osrg/gobgp/v4/pkg/config"
+	"github.com/osrg/gobgp/v4/pkg/config/oc"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"mbbgp/config"
+)
+
+// A gobgpd configuration is read and applied by GoBGP's own code, so it means
+// here what it means there. That code logs most of what it dislikes and goes
+// on, and panics at a dynamic neighbour without its peer group, so the
+// references are checked here and the log is watched while it is applied.
+
+// readFile reads a gobgpd file: TOML, YAML or JSON by its extension, TOML for
+// any other, as gobgpd does.
+func readFile(name string, cfg *config.Config) (*oc.BgpConfigSet, error) {
+	set, err := gobgpconfig.ReadConfigFile(name, "toml")
+	if err != nil {
+		return nil, fmt.Errorf("bgp.gobgp-config: %s: %w", name, err)
+	}
+	if err := checkFile(set, cfg); err != nil {
+		return nil, fmt.Errorf("bgp.gobgp-config: %s: %w", name, err)
+	}
+	return set, nil
+}
+
+// checkFile fills in our AS and router-id where the file has none, and finds
+// what GoBGP would stumble over.
+func checkFile(set *oc.BgpConfigSet, cfg *config.Config) error {
+	var errs []error
+	g := &set.Global.Config
+	switch g.As {
+	case 0:
+		g.As = cfg.ASN
+	case cfg.ASN:
+	default:
+		errs = append(errs, fmt.Errorf("global.config.as: %d is not our asn, %d", g.As, cfg.ASN))
+	}
+	switch {
+	case !g.RouterId.IsValid():
+		g.RouterId = cfg.RouterID
+	case g.RouterId != cfg.RouterID:
+		errs = append(errs, fmt.Errorf("global.config.router-id: %v is not our router-id, %v", g.RouterId, cfg.RouterID))
+	}
+	for i, a := range g.LocalAddressList {
+		if !a.IsValid() {
+			errs = append(errs, fmt.Errorf("global.config.local-address-list[%d]: no address", i))
+		}
+	}
+	if !slices.ContainsFunc(set.Global.AfiSafis, isEVPN) {
+		errs = append(errs, errors.New("global.afi-safis: l2vpn-evpn is not there, no route could be carried"))
+	}
+	groups := make(map[string]bool, len(set.PeerGroups))
+	for _, p := range set.PeerGroups {
+		groups[p.Config.PeerGroupName] = true
+	}
+	for i, n := range set.Neighbors {
+		if name := n.Config.PeerGroup; name != "" && !groups[name] {
+			errs = append(errs, fmt.Errorf("neighbors[%d].config.peer-group: %q is not in peer-groups", i, name))
+		}
+	}
+	for i, d := range set.DynamicNeighbors {
+		if !groups[d.Config.PeerGroup] {
+			errs = append(errs, fmt.Errorf("dynamic-neighbors[%d].config.peer-group: %q is not in peer-groups", i, d.Config.PeerGroup))
+		}
+		if !d.Config.Prefix.IsValid() {
+			errs = append(errs, fmt.Errorf("dynamic-neighbors[%d].config.prefix: no prefix", i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isEVPN(f oc.AfiSafi) bool {
+	return string(f.Config.AfiSafiName) == bgp.RF_EVPN.String()
+}

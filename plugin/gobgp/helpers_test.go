@@ -1,0 +1,423 @@
+package gobgp
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+	"github.com/sirupsen/logrus"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+)
+
+const patience = 60 * time.Second
+
+// parallel lets tests overlap: most of their time is GoBGP's delay before it
+// dials. Every GoBGP server of a process writes the same package variables
+// with the same values at its start, which the race detector is right to
+// dislike, so with it tests run one after the other.
+func parallel(t *testing.T) {
+	if !raceEnabled {
+		t.Parallel()
+	}
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(patience); !condition(); <-again.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not: %s", patience, what)
+		}
+	}
+}
+
+// quiet is a log that nobody reads.
+func quiet() *logrus.Logger {
+	l := logrus.New()
+	l.SetOutput(io.Discard)
+	return l
+}
+
+// book is a bridge that writes down what it gets, and says what it is told to.
+type book struct {
+	say chan []bridge.Update
+
+	mu          sync.Mutex
+	routes      map[bridge.NLRI]bridge.Update
+	announced   int
+	withdrawn   int
+	repeated    int // announcements equal to what was there
+	ended       map[netip.Addr][]config.Family
+	maximum     int // of a batch
+	hold        chan struct{}
+	onlyUpdates bool
+}
+
+func newBook() *book {
+	return &book{
+		say:    make(chan []bridge.Update),
+		routes: make(map[bridge.NLRI]bridge.Update),
+		ended:  make(map[netip.Addr][]config.Family),
+	}
+}
+
+func (b *book) Import(batch []bridge.Update) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.maximum = max(b.maximum, len(batch))
+	for _, u := range batch {
+		if u.Withdraw {
+			b.withdrawn++
+			delete(b.routes, u.NLRI)
+			continue
+		}
+		b.announced++
+		if old, ok := b.routes[u.NLRI]; ok && old == u {
+			b.repeated++
+		}
+		b.routes[u.NLRI] = u
+	}
+}
+
+func (b *book) EndOfRIB(neighbor netip.Addr, family config.Family) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended[neighbor] = append(b.ended[neighbor], family)
+}
+
+func (b *book) Export(ctx context.Context, send func([]bridge.Update) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case batch := <-b.say:
+			if err := send(batch); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (b *book) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.routes)
+}
+
+func (b *book) get(n bridge.NLRI) (bridge.Update, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u, ok := b.routes[n]
+	return u, ok
+}
+
+// host is a speaker under test with its book.
+type host struct {
+	*Speaker
+	*book
+	addr netip.Addr
+	port uint16
+	stop func()
+}
+
+var nextHost struct {
+	sync.Mutex
+	n int
+}
+
+// addresses returns loopback addresses that no other test uses.
+func addresses(n int) []netip.Addr {
+	nextHost.Lock()
+	defer nextHost.Unlock()
+	list := make([]netip.Addr, n)
+	for i := range list {
+		nextHost.n++
+		list[i] = netip.AddrFrom4([4]byte{127, 77, byte(nextHost.n >> 8), byte(nextHost.n)})
+	}
+	return list
+}
+
+// freePort returns a port that nobody listens on at addr.
+func freePort(t testing.TB, addr netip.Addr) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+// timers make sessions come up as fast as GoBGP can.
+func timers() config.Timers {
+	return config.Timers{Hold: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: time.Second}
+}
+
+// configuration is that of a speaker at addr without neighbours.
+func configuration(t testing.TB, addr netip.Addr, asn uint32) *config.Config {
+	id := addr
+	if !id.Is4() {
+		id = addresses(1)[0]
+	}
+	return &config.Config{
+		RouterID: id,
+		ASN:      asn,
+		BGP:      &config.BGP{Listen: []netip.AddrPort{netip.AddrPortFrom(addr, freePort(t, addr))}},
+	}
+}
+
+// meet makes the speakers of two configurations neighbours; a dials if b is
+// passive.
+func meet(a, b *config.Config, change func(toB, toA *config.Neighbor)) {
+	toB := config.Neighbor{Address: b.BGP.Listen[0].Addr(), Port: b.BGP.Listen[0].Port()}
+	toA := config.Neighbor{Address: a.BGP.Listen[0].Addr(), Port: a.BGP.Listen[0].Port(), Passive: true}
+	toB.Peering = config.Peering{ASN: b.ASN, LocalAddress: toA.Address, Families: []config.Family{config.FamilyEVPN}, Timers: timers()}
+	toA.Peering = config.Peering{ASN: a.ASN, LocalAddress: toB.Address, Families: []config.Family{config.FamilyEVPN}, Timers: timers()}
+	if change != nil {
+		change(&toB, &toA)
+	}
+	a.BGP.Neighbors = append(a.BGP.Neighbors, toB)
+	b.BGP.Neighbors = append(b.BGP.Neighbors, toA)
+}
+
+// start runs a speaker until the test ends or stop is called.
+func start(t testing.TB, cfg *config.Config) *host {
+	t.Helper()
+	b := newBook()
+	s, err := newSpeaker(cfg, b, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{Speaker: s, book: b}
+	if len(cfg.BGP.Listen) > 0 {
+		h.addr, h.port = cfg.BGP.Listen[0].Addr(), cfg.BGP.Listen[0].Port()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("the speaker does not stop")
+		}
+	})
+	t.Cleanup(h.stop)
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		done <- err
+		t.Fatalf("the speaker does not start: %v", err)
+	case <-time.After(patience):
+		t.Fatal("the speaker is not ready")
+	}
+	return h
+}
+
+// settle orders the starts of all servers before what follows, for the race
+// detector.
+func settle(t testing.TB, hosts ...*host) {
+	t.Helper()
+	for _, h := range hosts {
+		if err := h.Table(func(Path) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// up waits until the host has an established session with every neighbour.
+func (h *host) up(t testing.TB) {
+	t.Helper()
+	eventually(t, "sessions established", func() bool {
+		list := h.Neighbors()
+		for _, n := range list {
+			if n.State != Established {
+				return false
+			}
+		}
+		return len(list) > 0
+	})
+}
+
+// neighbor returns what the host knows of a neighbour.
+func (h *host) neighbor(addr netip.Addr) NeighborInfo {
+	for _, n := range h.Neighbors() {
+		if n.Address == addr {
+			return n
+		}
+	}
+	return NeighborInfo{}
+}
+
+// tell makes the host announce or withdraw.
+func (h *host) tell(t testing.TB, updates ...bridge.Update) {
+	t.Helper()
+	for len(updates) > 0 {
+		n := min(len(updates), maxBatch)
+		select {
+		case h.say <- updates[:n]:
+		case <-time.After(patience):
+			t.Fatal("the speaker takes no updates")
+		}
+		updates = updates[n:]
+	}
+}
+
+func target(s string) bridge.RouteTarget {
+	rt, err := config.ParseRouteTarget(s)
+	if err != nil {
+		panic(err)
+	}
+	return rt
+}
+
+func site(s string) bridge.ExtendedCommunity {
+	c, err := config.ParseSiteOfOrigin(s)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func distinguisher(s string) bridge.RD {
+	rd, err := config.ParseRD(s)
+	if err != nil {
+		panic(err)
+	}
+	return rd
+}
+
+// vxlan are attributes as the bridge makes them for a VNI.
+func vxlan(nextHop string) *bridge.Attributes {
+	return &bridge.Attributes{
+		NextHop:       netip.MustParseAddr(nextHop),
+		RouteTargets:  []bridge.RouteTarget{target("65000:200")},
+		SiteOfOrigin:  []bridge.ExtendedCommunity{site("65001:1")},
+		Encapsulation: bridge.TunnelVXLAN,
+		RouterMAC:     bridge.MAC{2, 0, 192, 0, 2, 1},
+	}
+}
+
+func prefixRoute(rd, prefix string, label uint32, a *bridge.Attributes) bridge.Update {
+	return bridge.Update{
+		NLRI:       bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher(rd), Prefix: netip.MustParsePrefix(prefix)},
+		Label:      label,
+		Attributes: a,
+	}
+}
+
+func withdrawal(u bridge.Update) bridge.Update {
+	u.Withdraw, u.Attributes = true, nil
+	return u
+}
+
+// many returns n routes of one VNI that share their attributes.
+func many(n int, rd string, a *bridge.Attributes) []bridge.Update {
+	list := make([]bridge.Update, n)
+	for i := range list {
+		list[i] = prefixRoute(rd, fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), 200, a)
+	}
+	return list
+}
+
+// fabric is a plain GoBGP server, with nothing of ours.
+type fabric struct {
+	*server.BgpServer
+	stop func()
+}
+
+// startFabric starts a server at addr:port that accepts a session from
+// neighbor.
+func startFabric(t testing.TB, addr netip.Addr, port uint16, asn uint32, neighbors ...*api.Peer) *fabric {
+	t.Helper()
+	f := &fabric{BgpServer: server.NewBgpServer()}
+	go f.Serve()
+	ctx := context.Background()
+	if err := f.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
+		Asn: asn, RouterId: addr.String(), ListenPort: int32(port), ListenAddresses: []string{addr.String()},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	f.stop = sync.OnceFunc(f.Stop)
+	t.Cleanup(f.stop)
+	for _, n := range neighbors {
+		if err := f.AddPeer(ctx, &api.AddPeerRequest{Peer: n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// passivePeer is a neighbour of a fabric that dials and speaks EVPN.
+func passivePeer(addr netip.Addr, asn uint32) *api.Peer {
+	return &api.Peer{
+		Conf:            &api.PeerConf{NeighborAddress: addr.String(), PeerAsn: asn},
+		Transport:       &api.Transport{PassiveMode: true},
+		GracefulRestart: &api.GracefulRestart{Enabled: true, HelperOnly: true},
+		AfiSafis: []*api.AfiSafi{{Config: &api.AfiSafiConfig{
+			Family: &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}, Enabled: true,
+		}}},
+	}
+}
+
+// path makes a path of EVPN route data.
+func path(route bgp.NLRI, nextHop string, communities ...bgp.ExtendedCommunityInterface) *apiutil.Path {
+	nh, err := bgp.NewPathAttributeNextHop(netip.MustParseAddr(nextHop))
+	if err != nil {
+		panic(err)
+	}
+	attrs := []bgp.PathAttributeInterface{bgp.NewPathAttributeOrigin(0), nh}
+	if len(communities) > 0 {
+		attrs = append(attrs, bgp.NewPathAttributeExtendedCommunities(communities))
+	}
+	return &apiutil.Path{Family: bgp.RF_EVPN, Nlri: route, Attrs: attrs}
+}
+
+func (f *fabric) add(t testing.TB, paths ...*apiutil.Path) {
+	t.Helper()
+	if _, err := f.AddPath(apiutil.AddPathRequest{Paths: paths}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fabric) remove(t testing.TB, paths ...*apiutil.Path) {
+	t.Helper()
+	if err := f.DeletePath(apiutil.DeletePathRequest{Paths: paths}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// table returns how many paths the fabric has of others.
+func (f *fabric) foreign(t testing.TB) int {
+	t.Helper()
+	n := 0
+	err := f.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: bgp.RF_EVPN},
+		func(_ bgp.NLRI, paths []*apiutil.Path) {
+			for _, p := range paths {
+				if p.PeerAddress.IsValid() {
+					n++
+				}
+			}
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,158 @@
+package gobgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+)
+
+// GoBGP reports some failures to its log only, and tells every step of every
+// session at info. So this handler does two things: it gives GoBGP's info a
+// lower level, because the state changes that matter are logged from the
+// events, and it keeps errors for who asks whether something failed.
+
+// logHandler writes GoBGP's log to logrus.
+type logHandler struct {
+	log    logrus.FieldLogger
+	level  *slog.LevelVar // the least severe level that GoBGP is asked for
+	fields logrus.Fields
+	kept   *keptErrors
+}
+
+// keptErrors are the errors that GoBGP logged since the last take.
+type keptErrors struct {
+	mu     sync.Mutex
+	on     bool    // guarded by mu
+	errors []error // guarded by mu
+}
+
+// newLogHandler returns a handler that makes info of GoBGP debug of log, and
+// debug, which has a line per route and more, trace.
+func newLogHandler(log logrus.FieldLogger) *logHandler {
+	h := &logHandler{log: log, level: new(slog.LevelVar), kept: new(keptErrors)}
+	switch {
+	case enabled(log, logrus.TraceLevel):
+		h.level.Set(slog.LevelDebug)
+	case enabled(log, logrus.DebugLevel):
+		h.level.Set(slog.LevelInfo)
+	default:
+		h.level.Set(slog.LevelWarn)
+	}
+	return h
+}
+
+func enabled(log logrus.FieldLogger, level logrus.Level) bool {
+	switch l := log.(type) {
+	case *logrus.Logger:
+		return l.IsLevelEnabled(level)
+	case *logrus.Entry:
+		return l.Logger.IsLevelEnabled(level)
+	}
+	return true
+}
+
+// Enabled implements slog.Handler.
+func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.level.Level()
+}
+
+// WithAttrs implements slog.Handler.
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c := *h
+	c.fields = make(logrus.Fields, len(h.fields)+len(attrs))
+	for k, v := range h.fields {
+		c.fields[k] = v
+	}
+	for _, a := range attrs {
+		addField(c.fields, a)
+	}
+	return &c
+}
+
+// WithGroup implements slog.Handler. GoBGP uses no groups.
+func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+// Handle implements slog.Handler.
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	fields := make(logrus.Fields, len(h.fields)+r.NumAttrs())
+	for k, v := range h.fields {
+		fields[k] = v
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		addField(fields, a)
+		return true
+	})
+	entry := h.log.WithFields(fields)
+	switch {
+	case r.Level >= slog.LevelError:
+		if h.kept.keep(r.Message, fields) {
+			return nil // whoever asked for it will say it
+		}
+		entry.Error(r.Message)
+	case r.Level >= slog.LevelWarn:
+		entry.Warn(r.Message)
+	case r.Level >= slog.LevelInfo:
+		entry.Debug(r.Message)
+	default:
+		if l, ok := h.log.(logrus.Ext1FieldLogger); ok {
+			l.WithFields(fields).Log(logrus.TraceLevel, r.Message)
+		}
+	}
+	return nil
+}
+
+func addField(fields logrus.Fields, a slog.Attr) {
+	switch a.Key {
+	case "Topic": // which part of GoBGP speaks; the message says it too
+	case "Key":
+		fields["neighbor"] = a.Value.Any()
+	default:
+		fields[strings.ToLower(a.Key)] = a.Value.Any()
+	}
+}
+
+// keep takes an error if somebody watches.
+func (k *keptErrors) keep(message string, fields logrus.Fields) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.on {
+		return false
+	}
+	err := errors.New(message)
+	if n, ok := fields["neighbor"]; ok {
+		err = fmt.Errorf("%w: %v", err, n)
+	}
+	if e, ok := fields["error"]; ok {
+		err = fmt.Errorf("%w: %v", err, e)
+	}
+	k.errors = append(k.errors, err)
+	return true
+}
+
+// watch keeps errors from now on.
+func (k *keptErrors) watch() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.on, k.errors = true, nil
+}
+
+// err returns what was kept since watch, nil if nothing.
+func (k *keptErrors) err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return errors.Join(k.errors...)
+}
+
+// take returns what was kept since watch, and keeps nothing any more.
+func (k *keptErrors) take() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := errors.Join(k.errors...)
+	k.on, k.errors = false, nil
+	return err
+}

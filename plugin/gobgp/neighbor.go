@@ -1,0 +1,270 @@
+package gobgp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/config/oc"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/sirupsen/logrus"
+
+	"mbbgp/config"
+)
+
+// maxPassword is TCP_MD5SIG_MAXKEYLEN of Linux.
+const maxPassword = 80
+
+// families maps ours to GoBGP's; the index is ours.
+var families = [...]bgp.Family{
+	config.FamilyEVPN:  bgp.RF_EVPN,
+	config.FamilyVPNv4: bgp.RF_IPv4_VPN,
+	config.FamilyVPNv6: bgp.RF_IPv6_VPN,
+	config.FamilyIPv4:  bgp.RF_IPv4_UC,
+	config.FamilyIPv6:  bgp.RF_IPv6_UC,
+}
+
+// familyOf is the reverse of families.
+func familyOf(f bgp.Family) (config.Family, bool) {
+	i := slices.Index(families[:], f)
+	return config.Family(i), i >= 0
+}
+
+// setup is what GoBGP is told at its start, all of it checked.
+type setup struct {
+	global   *api.Global
+	peers    []*api.Peer
+	groups   []*api.PeerGroup
+	dynamic  []*api.DynamicNeighbor
+	file     *oc.BgpConfigSet // instead of the above
+	fileName string
+	api      string
+}
+
+// newSetup makes GoBGP's terms of the configuration, and reads the password
+// files.
+func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
+	b := cfg.BGP
+	s := &setup{api: b.API}
+	if s.api != "" {
+		if _, _, err := splitAPI(s.api); err != nil {
+			return nil, fmt.Errorf("bgp.api: %w", err)
+		}
+	}
+	if b.GoBGPConfig != "" {
+		var err error
+		s.fileName = b.GoBGPConfig
+		s.file, err = readFile(b.GoBGPConfig, cfg)
+		return s, err
+	}
+	listen, port, err := listenAddresses(b.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("bgp.listen: %w", err)
+	}
+	s.global = &api.Global{
+		Asn:             cfg.ASN,
+		RouterId:        cfg.RouterID.String(),
+		ListenPort:      port,
+		ListenAddresses: listen,
+	}
+	used := map[config.Family]bool{config.FamilyEVPN: true}
+	var errs []error
+	for i := range b.Neighbors {
+		n := &b.Neighbors[i]
+		path := fmt.Sprintf("bgp.neighbors[%d]", i)
+		c, err := newCommon(&n.Peering, b.ClusterID, path, log)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.peers = append(s.peers, c.peer(n))
+		mark(used, n.Families)
+	}
+	for i := range b.DynamicNeighbors {
+		n := &b.DynamicNeighbors[i]
+		path := fmt.Sprintf("bgp.dynamic-neighbors[%d]", i)
+		c, err := newCommon(&n.Peering, b.ClusterID, path, log)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		name := "dynamic " + n.Prefix.String()
+		s.groups = append(s.groups, c.group(&n.Peering, name))
+		s.dynamic = append(s.dynamic, &api.DynamicNeighbor{Prefix: n.Prefix.String(), PeerGroup: name})
+		mark(used, n.Families)
+	}
+	for f := range families {
+		if used[config.Family(f)] {
+			name := oc.AfiSafiType(families[f].String())
+			s.global.Families = append(s.global.Families, uint32(oc.AfiSafiTypeToIntMap[name]))
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+func mark(used map[config.Family]bool, list []config.Family) {
+	for _, f := range list {
+		used[f] = true
+	}
+}
+
+// listenAddresses returns what GoBGP listens on. It has one port for all
+// addresses, and its IPv6 listener takes no IPv4, so [::] alone, which means
+// both everywhere else, becomes two addresses.
+func listenAddresses(list []netip.AddrPort) (addresses []string, port int32, err error) {
+	if len(list) == 0 {
+		return nil, -1, nil
+	}
+	any6, has4 := false, false
+	for _, l := range list {
+		if l.Port() != list[0].Port() {
+			return nil, 0, fmt.Errorf("%v and %v: all addresses must have the same port", list[0], l)
+		}
+		any6 = any6 || l.Addr() == zero6
+		has4 = has4 || l.Addr().Unmap().Is4()
+		addresses = append(addresses, l.Addr().Unmap().String())
+	}
+	if list[0].Port() == 0 {
+		return nil, 0, errors.New("port 0: want 1 to 65535")
+	}
+	if any6 && !has4 {
+		addresses = append(addresses, zero4.String())
+	}
+	return addresses, int32(list[0].Port()), nil
+}
+
+// common is what configured and dynamic neighbours have in common.
+type common struct {
+	password  string
+	timers    *api.Timers
+	multihop  *api.EbgpMultihop
+	reflector *api.RouteReflector
+	restart   *api.GracefulRestart
+	families  []*api.AfiSafi
+	local     string
+}
+
+func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.FieldLogger) (*common, error) {
+	if p.Timers.Hold == 0 {
+		return nil, fmt.Errorf("%s.timers.hold: 0s: GoBGP has no sessions without keepalives, want 3s to 65535s", path)
+	}
+	c := &common{
+		timers: &api.Timers{Config: &api.TimersConfig{
+			ConnectRetry:      seconds(p.Timers.ConnectRetry),
+			HoldTime:          seconds(p.Timers.Hold),
+			KeepaliveInterval: seconds(p.Timers.Keepalive),
+			// How long a session rests after we ended it. GoBGP's 30 s refuse
+			// a neighbour that is back long before.
+			IdleHoldTimeAfterReset: seconds(p.Timers.ConnectRetry),
+		}},
+		restart: &api.GracefulRestart{},
+	}
+	if p.PasswordFile != "" {
+		var err error
+		if c.password, err = readPassword(p.PasswordFile, log); err != nil {
+			return nil, fmt.Errorf("%s.password-file: %w", path, err)
+		}
+	}
+	if p.Multihop > 0 {
+		c.multihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(p.Multihop)}
+	}
+	if p.RouteReflectorClient {
+		c.reflector = &api.RouteReflector{RouteReflectorClient: true}
+		if cluster.IsValid() {
+			c.reflector.RouteReflectorClusterId = cluster.String()
+		}
+	}
+	// Without the capability neighbours send no End-of-RIB. A helper names no
+	// family in it: nobody keeps our routes when we are gone.
+	full := p.GracefulRestart.Mode == config.GracefulRestartFull
+	if p.GracefulRestart.Mode != config.GracefulRestartOff {
+		c.restart.Enabled = true
+		c.restart.HelperOnly = !full
+		if full {
+			c.restart.RestartTime = uint32(seconds(p.GracefulRestart.Time))
+		}
+	}
+	for _, f := range p.Families {
+		rf := families[f]
+		c.families = append(c.families, &api.AfiSafi{
+			Config: &api.AfiSafiConfig{
+				Family:  &api.Family{Afi: api.Family_Afi(rf.Afi()), Safi: api.Family_Safi(rf.Safi())},
+				Enabled: true,
+			},
+			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: full}},
+		})
+	}
+	if p.LocalAddress.IsValid() {
+		c.local = p.LocalAddress.String()
+	}
+	return c, nil
+}
+
+func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }
+
+func (c *common) peer(n *config.Neighbor) *api.Peer {
+	return &api.Peer{
+		Conf: &api.PeerConf{
+			NeighborAddress: n.Address.String(),
+			PeerAsn:         n.ASN,
+			LocalAsn:        n.LocalASN,
+			Description:     n.Description,
+			AuthPassword:    c.password,
+		},
+		Transport: &api.Transport{
+			LocalAddress: c.local,
+			RemotePort:   uint32(n.Port),
+			PassiveMode:  n.Passive,
+		},
+		Timers:          c.timers,
+		EbgpMultihop:    c.multihop,
+		RouteReflector:  c.reflector,
+		GracefulRestart: c.restart,
+		AfiSafis:        c.families,
+	}
+}
+
+func (c *common) group(p *config.Peering, name string) *api.PeerGroup {
+	return &api.PeerGroup{
+		Conf: &api.PeerGroupConf{
+			PeerGroupName: name,
+			PeerAsn:       p.ASN,
+			LocalAsn:      p.LocalASN,
+			Description:   p.Description,
+			AuthPassword:  c.password,
+		},
+		Transport:       &api.Transport{LocalAddress: c.local, PassiveMode: true},
+		Timers:          c.timers,
+		EbgpMultihop:    c.multihop,
+		RouteReflector:  c.reflector,
+		GracefulRestart: c.restart,
+		AfiSafis:        c.families,
+	}
+}
+
+// readPassword returns the TCP MD5 password (RFC 2385) that is in a file, with
+// at most one line end behind it.
+func readPassword(file string, log logrus.FieldLogger) (string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+	switch {
+	case len(data) == 0:
+		return "", fmt.Errorf("%s holds no password", file)
+	case len(data) > maxPassword:
+		return "", fmt.Errorf("%s: the password has %d bytes, want 1 to %d", file, len(data), maxPassword)
+	case bytes.ContainsAny(data, "\n\x00"):
+		return "", fmt.Errorf("%s: the password has several lines or a zero byte, want one line", file)
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
+		log.WithField("file", file).Warn("everybody on this machine can read the password file")
+	}
+	return string(data), nil
+}

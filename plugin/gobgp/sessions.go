@@ -1,0 +1,120 @@
+package gobgp
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+)
+
+// sessions is what is known of the neighbours, from events alone.
+type sessions struct {
+	log logrus.FieldLogger
+
+	mu    sync.Mutex
+	known map[netip.Addr]*NeighborInfo // guarded by mu
+	over  bool                         // guarded by mu; we are stopping: sessions that end are no news
+}
+
+func newSessions(log logrus.FieldLogger) *sessions {
+	return &sessions{log: log, known: make(map[netip.Addr]*NeighborInfo)}
+}
+
+// change takes a change of a session's state, and logs it if a person would
+// want to know: up, down, or a new reason why it does not come up.
+func (s *sessions) change(c change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.known[c.neighbor]
+	if n == nil {
+		n = &NeighborInfo{Address: c.neighbor}
+		s.known[c.neighbor] = n
+	}
+	was, said := n.State, n.LastError
+	n.ASN, n.LocalASN, n.Description, n.Dynamic = c.asn, c.localASN, c.described, c.dynamic
+	n.State, n.RouterID, n.Families = c.state, c.routerID, nil
+	if c.reason != "" && !s.over {
+		n.LastError = c.reason
+	}
+	log := s.log.WithFields(logrus.Fields{"neighbor": c.neighbor, "asn": c.asn})
+	switch {
+	case c.state == Established:
+		for _, f := range c.families {
+			n.Families = append(n.Families, FamilyInfo{Family: f})
+		}
+		if was != Established {
+			n.Since = c.at
+			n.Ups++
+			log.WithField("families", c.families).Info("BGP session up")
+		}
+	case was == Established:
+		n.Since = time.Time{}
+		if !s.over {
+			log.WithField("reason", c.reason).Warn("BGP session down")
+		}
+	case c.reason != "" && c.reason != said && !s.over:
+		log.WithField("reason", c.reason).Warn("BGP session failed")
+	}
+	if c.gone {
+		delete(s.known, c.neighbor)
+	}
+}
+
+// endOfRIB notes that a neighbour has sent its table of a family.
+func (s *sessions) endOfRIB(neighbor netip.Addr, family config.Family) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.known[neighbor]; n != nil {
+		for i := range n.Families {
+			if n.Families[i].Family == family {
+				n.Families[i].EndOfRIB = true
+			}
+		}
+	}
+}
+
+// count adds what goes to the bridge to its neighbours.
+func (s *sessions) count(updates []bridge.Update) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var n *NeighborInfo
+	for i := range updates {
+		u := &updates[i]
+		if n == nil || n.Address != u.Neighbor {
+			if n = s.known[u.Neighbor]; n == nil {
+				continue
+			}
+		}
+		if u.Withdraw {
+			n.Withdrawals++
+		} else {
+			n.Updates++
+		}
+	}
+}
+
+// stopping makes what follows no news.
+func (s *sessions) stopping() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+// list returns all neighbours, sorted by address.
+func (s *sessions) list() []NeighborInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]NeighborInfo, 0, len(s.known))
+	for _, n := range s.known {
+		c := *n
+		c.Families = slices.Clone(n.Families)
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b NeighborInfo) int { return a.Address.Compare(b.Address) })
+	return list
+}

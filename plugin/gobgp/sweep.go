@@ -1,0 +1,102 @@
+package gobgp
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+	"unsafe"
+
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+)
+
+// GoBGP 4.8 keeps the entry of every prefix that was ever originated here and
+// withdrawn, nearly 1 KB each: an entry is deleted only when the bitmap of its
+// path numbers is empty, and only withdrawals that came from a neighbour clear
+// their bit (Table.deleteDest and destination.Calculate). Where prefixes come
+// and go, that grows for ever, and no call of GoBGP's helps. So after each
+// batch of withdrawals the entries that have no path left are taken out of the
+// table here, under the lock that GoBGP takes for every look at them. GoBGP
+// makes a new entry if the prefix comes back.
+//
+// That needs fields that GoBGP does not export. If another version does not
+// have them in this shape, newSweeper says so and the entries stay; they are
+// counted either way.
+
+// sweeper frees table entries without paths.
+type sweeper struct {
+	shards []shard
+	paths  []int // where an entry has its list of paths
+}
+
+type shard struct {
+	mu      *sync.RWMutex
+	entries reflect.Value // map of a hash to entries with this hash; guarded by mu
+}
+
+// newSweeper returns the sweeper of the server's EVPN table. The server must
+// have been started, and have been stopped before another start.
+func newSweeper(s *server.BgpServer) (sw *sweeper, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			sw, err = nil, fmt.Errorf("tables of another shape: %v", p)
+		}
+	}()
+	tables := field(field(reflect.ValueOf(s).Elem(), "globalRib").Elem(), "tables")
+	table := tables.MapIndex(reflect.ValueOf(bgp.RF_EVPN))
+	shards := field(field(table.Elem(), "destinations").Elem(), "shards")
+	if n := shards.Len(); n == 0 || n&(n-1) != 0 {
+		return nil, fmt.Errorf("tables of another shape: %d shards", n)
+	}
+	sw = &sweeper{shards: make([]shard, shards.Len())}
+	for i := range sw.shards {
+		sh := shards.Index(i).Elem()
+		sw.shards[i] = shard{
+			mu:      field(sh, "mu").Interface().(*sync.RWMutex),
+			entries: field(sh, "mp"),
+		}
+	}
+	entries := sw.shards[0].entries.Type()
+	paths, ok := entries.Elem().Elem().Elem().FieldByName("knownPathList")
+	if !ok || paths.Type.Kind() != reflect.Slice || entries.Key().Kind() != reflect.Uint64 {
+		return nil, fmt.Errorf("tables of another shape: %v", entries)
+	}
+	sw.paths = paths.Index
+	return sw, nil
+}
+
+// field returns a field as if it was exported.
+func field(v reflect.Value, name string) reflect.Value {
+	f := v.FieldByName(name)
+	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
+}
+
+// free deletes the entry of nlri if it has no path, and reports whether there
+// is none now.
+func (sw *sweeper) free(nlri bgp.NLRI) bool {
+	hash := fnv1a(nlri.String())
+	sh := sw.shards[int(uint32(hash))&(len(sw.shards)-1)]
+	key := reflect.ValueOf(hash).Convert(sh.entries.Type().Key())
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	list := sh.entries.MapIndex(key)
+	if !list.IsValid() {
+		return true
+	}
+	for i := range list.Len() {
+		if list.Index(i).Elem().FieldByIndex(sw.paths).Len() > 0 {
+			return false
+		}
+	}
+	sh.entries.SetMapIndex(key, reflect.Value{})
+	return true
+}
+
+// fnv1a is the 64-bit FNV-1a hash, GoBGP's key of an entry.
+func fnv1a(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}
