@@ -36,8 +36,6 @@ const (
 	originName    = "origin:"
 )
 
-var errAdministrator = errors.New("want AS:NUMBER or IPV4:NUMBER, such as 65001:200 or 192.0.2.1:200")
-
 // NewRouteTarget returns the target with a 2-octet autonomous system.
 func NewRouteTarget(as uint16, number uint32) RouteTarget {
 	t := RouteTarget{1: subTypeTarget}
@@ -57,11 +55,12 @@ func NewRD(router netip.Addr, index uint16) RD {
 }
 
 // ParseRouteTarget reads "target:65001:200" or "65001:200"; the administrator
-// may be an IPv4 address or a 4-octet autonomous system.
+// may be an IPv4 address or a 4-octet autonomous system. The error says what s
+// is and what is allowed.
 func ParseRouteTarget(s string) (RouteTarget, error) {
 	v, err := parseAdministrated(strings.TrimPrefix(s, targetName))
 	if err != nil {
-		return RouteTarget{}, err
+		return RouteTarget{}, notParsed(s, "a route target, such as 65001:200 or target:192.0.2.1:200", err)
 	}
 	return RouteTarget(v.community(subTypeTarget)), nil
 }
@@ -75,7 +74,7 @@ func ParseSiteOfOrigin(s string) (ExtendedCommunity, error) {
 	}
 	v, err := parseAdministrated(number)
 	if err != nil {
-		return ExtendedCommunity{}, err
+		return ExtendedCommunity{}, notParsed(s, "a Site-of-Origin, such as 65001:1 or origin:192.0.2.1:1", err)
 	}
 	return v.community(subTypeOrigin), nil
 }
@@ -85,12 +84,12 @@ func ParseSiteOfOrigin(s string) (ExtendedCommunity, error) {
 func ParseRD(s string) (RD, error) {
 	v, err := parseAdministrated(s)
 	if err != nil {
-		return RD{}, err
+		return RD{}, notParsed(s, "a route distinguisher, such as 65001:200 or 192.0.2.1:200", err)
 	}
 	rd := RD{1: v.kind}
 	copy(rd[2:], v.value[:])
 	if rd == (RD{}) {
-		return RD{}, errors.New("the zero route distinguisher is reserved")
+		return RD{}, errors.New("0:0 is reserved, want another route distinguisher")
 	}
 	return rd, nil
 }
@@ -147,19 +146,20 @@ type TargetMatch struct {
 
 // ParseTargetMatch reads what ParseRouteTarget reads, or "*:200".
 func ParseTargetMatch(s string) (TargetMatch, error) {
-	number, found := strings.CutPrefix(strings.TrimPrefix(s, targetName), "*:")
-	if !found {
-		t, err := ParseRouteTarget(s)
+	const want = "a route target, such as 65001:200, target:192.0.2.1:200 or *:200"
+	text := strings.TrimPrefix(s, targetName)
+	if number, found := strings.CutPrefix(text, "*:"); found {
+		n, err := parseNumber(number, 32)
 		if err != nil {
-			return TargetMatch{}, err
+			return TargetMatch{}, notParsed(s, want, err)
 		}
-		return TargetMatch{Target: t}, nil
+		return TargetMatch{Any: true, Number: n}, nil
 	}
-	n, err := parseNumber(number, 32)
+	v, err := parseAdministrated(text)
 	if err != nil {
-		return TargetMatch{}, err
+		return TargetMatch{}, notParsed(s, want, err)
 	}
-	return TargetMatch{Any: true, Number: n}, nil
+	return TargetMatch{Target: RouteTarget(v.community(subTypeTarget))}, nil
 }
 
 // Match reports whether t is looked for.
@@ -206,56 +206,68 @@ func (a administrated) String() string {
 	return fmt.Sprintf("%d:%d", as, binary.BigEndian.Uint16(v[4:]))
 }
 
-func parseAdministrated(s string) (administrated, error) {
+// errForm is the error of what does not have the form at all.
+var errForm = errors.New("not of that form")
+
+func notParsed(s, want string, err error) error {
+	if errors.Is(err, errForm) {
+		return fmt.Errorf("%s is not %s", show(s), want)
+	}
+	return fmt.Errorf("%s: %w", show(s), err)
+}
+
+func parseAdministrated(s string) (a administrated, err error) {
 	admin, number, found := strings.Cut(s, ":")
 	if !found {
-		return administrated{}, errAdministrator
+		return a, errForm
 	}
-	var a administrated
+	bits := 16
 	if strings.Contains(admin, ".") {
 		addr, err := netip.ParseAddr(admin)
 		if err != nil {
-			return administrated{}, errAdministrator
+			return a, errForm
 		}
 		v := addr.As4()
 		a.kind = 1
 		copy(a.value[:], v[:])
 	} else {
 		digits, long := strings.CutSuffix(admin, "L")
-		as, err := strconv.ParseUint(digits, 10, 64)
+		as, err := parseNumber(digits, 32)
 		switch {
-		case errors.Is(err, strconv.ErrRange), as > 0xffffffff:
-			return administrated{}, fmt.Errorf("autonomous system %s is out of range (0 to 4294967295)", digits)
-		case err != nil || strings.HasPrefix(digits, "+"):
-			return administrated{}, errAdministrator
-		}
-		if !long && as <= 0xffff {
-			n, err := parseNumber(number, 32)
-			if err != nil {
-				return administrated{}, err
-			}
+		case errors.Is(err, errForm):
+			return a, err
+		case err != nil:
+			return a, fmt.Errorf("autonomous system %w", err)
+		case long || as > 0xffff:
+			a.kind = 2
+			binary.BigEndian.PutUint32(a.value[:], as)
+		default:
+			bits = 32
 			binary.BigEndian.PutUint16(a.value[:], uint16(as))
-			binary.BigEndian.PutUint32(a.value[2:], n)
-			return a, nil
 		}
-		a.kind = 2
-		binary.BigEndian.PutUint32(a.value[:], uint32(as))
 	}
-	n, err := parseNumber(number, 16)
-	if err != nil {
-		return administrated{}, err
+	n, err := parseNumber(number, bits)
+	switch {
+	case errors.Is(err, errForm):
+		return a, err
+	case err != nil:
+		return a, fmt.Errorf("number %w", err)
+	case bits == 32:
+		binary.BigEndian.PutUint32(a.value[2:], n)
+	default:
+		binary.BigEndian.PutUint16(a.value[4:], uint16(n))
 	}
-	binary.BigEndian.PutUint16(a.value[4:], uint16(n))
 	return a, nil
 }
 
+// parseNumber reads decimal digits.
 func parseNumber(s string, bits int) (uint32, error) {
 	n, err := strconv.ParseUint(s, 10, bits)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		return 0, fmt.Errorf("number %s is out of range (0 to %d)", s, uint64(1)<<bits-1)
+		return 0, fmt.Errorf("%s is out of range (0 to %d)", show(s), uint64(1)<<bits-1)
 	case err != nil:
-		return 0, errAdministrator
+		return 0, errForm
 	}
 	return uint32(n), nil
 }

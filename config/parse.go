@@ -1,8 +1,11 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // Error is one thing that is wrong in a file.
@@ -32,13 +35,25 @@ func Load(path string) (*Config, error) {
 }
 
 // Parse reads a configuration; name is the file's name in errors. The error
-// joins everything that is wrong, in order of position, as *Error.
+// joins everything that is wrong, in order of position, each an *Error.
 func Parse(name string, data []byte) (*Config, error) {
-	return nil, fmt.Errorf("%s: not parsed", name)
+	return parse(&decoder{tree: tree{file: name, anchors: map[string]*node{}}}, data)
 }
 
-// Marshal returns the effective configuration, defaults included, as a file
-// that parses to the same configuration.
-func (c *Config) Marshal() ([]byte, error) {
-	return nil, nil
+func parse(d *decoder, data []byte) (*Config, error) {
+	var c *Config
+	if root := d.tree.parse(data); root != nil {
+		c = d.config(root)
+	}
+	if len(d.errs) == 0 {
+		return c, nil
+	}
+	slices.SortStableFunc(d.errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	var errs []error
+	for _, e := range d.errs {
+		errs = append(errs, e)
+	}
+	return nil, errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ func ParseMAC(s string) (MAC, error) {
 	for i, p := range parts {
 		b, err := strconv.ParseUint(p, 16, 8)
 		if err != nil || len(p) != 2 || len(parts) != len(m) {
-			return MAC{}, errors.New("want six pairs of hexadecimal digits, such as 02:00:c0:00:02:01")
+			return MAC{}, fmt.Errorf("%s is not a MAC address, such as 02:00:c0:00:02:01", show(s))
 		}
 		m[i] = byte(b)
 	}
@@ -60,7 +60,7 @@ func ParsePace(s string) (Pace, error) {
 	case "off":
 		return Pace{Mode: PaceOff}, nil
 	}
-	digits, unit := s, 0
+	digits, unit := s, uint64(0)
 	for _, u := range rateUnits {
 		if d, found := strings.CutSuffix(s, u.name); found {
 			digits, unit = d, u.bytes
@@ -70,16 +70,16 @@ func ParsePace(s string) (Pace, error) {
 	n, err := strconv.ParseUint(digits, 10, 64)
 	switch {
 	case unit == 0, err != nil && !errors.Is(err, strconv.ErrRange):
-		return Pace{}, errors.New("want auto, off, or a rate such as 400kB/s")
-	case err != nil, n < minRate/uint64(unit), n > maxRate/uint64(unit):
-		return Pace{}, errors.New("out of range (1kB/s to 1000MB/s)")
+		return Pace{}, fmt.Errorf("%s is not a pace (auto, off, or a rate such as 400kB/s)", show(s))
+	case err != nil, n > maxRate/unit, n*unit < minRate:
+		return Pace{}, fmt.Errorf("%s is out of range (1kB/s to 1000MB/s)", show(s))
 	}
-	return Pace{Mode: PaceRate, Rate: int(n) * unit}, nil
+	return Pace{Mode: PaceRate, Rate: int(n * unit)}, nil
 }
 
 var rateUnits = []struct {
 	name  string
-	bytes int
+	bytes uint64
 }{{"MB/s", 1000_000}, {"kB/s", 1000}, {"B/s", 1}}
 
 // String returns the text that ParsePace reads.
@@ -91,8 +91,8 @@ func (p Pace) String() string {
 		return "off"
 	}
 	for _, u := range rateUnits {
-		if p.Rate%u.bytes == 0 {
-			return strconv.Itoa(p.Rate/u.bytes) + u.name
+		if rate := uint64(p.Rate); rate%u.bytes == 0 {
+			return strconv.FormatUint(rate/u.bytes, 10) + u.name
 		}
 	}
 	return ""
@@ -110,15 +110,20 @@ type PrefixRule struct {
 
 // Match reports whether the rule is about p.
 func (r PrefixRule) Match(p netip.Prefix) bool {
-	le := r.LE
+	ge, le := r.bounds()
+	return p.IsValid() && p.Bits() >= ge && p.Bits() <= le && r.Prefix.Contains(p.Addr())
+}
+
+// bounds returns the lengths that match.
+func (r PrefixRule) bounds() (ge, le int) {
+	ge, le = max(r.GE, r.Prefix.Bits()), r.LE
 	if le == 0 {
+		le = r.Prefix.Bits()
 		if r.GE != 0 {
 			le = r.Prefix.Addr().BitLen()
-		} else {
-			le = r.Prefix.Bits()
 		}
 	}
-	return p.IsValid() && p.Bits() >= max(r.GE, r.Prefix.Bits()) && p.Bits() <= le && r.Prefix.Contains(p.Addr())
+	return ge, le
 }
 
 // Permit reports whether the rules let p pass: the first that matches decides.

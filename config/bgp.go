@@ -1,0 +1,263 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (d *decoder) bgp(n *node, path string, c *Config) *BGP {
+	b := &BGP{
+		Listen:    []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), DefaultBGPPort)},
+		ClusterID: c.RouterID,
+	}
+	if !d.mapping(n, path, "a mapping",
+		field{"listen", func(n *node, path string) { b.Listen = d.bgpListen(n, path) }},
+		field{"api", into(&b.API, d.api)},
+		field{"gobgp-config", into(&b.GoBGPConfig, d.file)},
+		field{"cluster-id", into(&b.ClusterID, d.address4)},
+		field{"neighbors", func(n *node, path string) {
+			read := func(n *node, path string) Neighbor { return d.neighbor(n, path, c, b) }
+			b.Neighbors = listOf(d, "a list of mappings", read)(n, path)
+			unique(d, n, path, "address", func(i int) (netip.Addr, bool) {
+				return b.Neighbors[i].Address, b.Neighbors[i].Address.IsValid()
+			})
+		}},
+		field{"dynamic-neighbors", func(n *node, path string) {
+			read := func(n *node, path string) DynamicNeighbor { return d.dynamicNeighbor(n, path, c) }
+			b.DynamicNeighbors = listOf(d, "a list of mappings", read)(n, path)
+			unique(d, n, path, "prefix", func(i int) (netip.Prefix, bool) {
+				return b.DynamicNeighbors[i].Prefix, b.DynamicNeighbors[i].Prefix.IsValid()
+			})
+			if len(b.Listen) == 0 && len(b.DynamicNeighbors) > 0 {
+				d.bad(n, path, "they need a listener, and listen is off")
+			}
+		}},
+	) {
+		return nil
+	}
+	if n.entry("gobgp-config") != nil {
+		for _, key := range []string{"listen", "cluster-id", "neighbors", "dynamic-neighbors"} {
+			if e := n.entry(key); e != nil {
+				d.fail(e.line, e.column, join(path, key), "not allowed next to gobgp-config, whose file says it")
+			}
+		}
+		b.Listen, b.ClusterID = nil, netip.Addr{}
+	}
+	return b
+}
+
+// bgpListen reads the addresses of the listener. The speaker has one port.
+func (d *decoder) bgpListen(n *node, path string) []netip.AddrPort {
+	list := d.listens(DefaultBGPPort, 1)(n, path)
+	for i, at := range list {
+		if at.IsValid() && list[0].IsValid() && at.Port() != list[0].Port() {
+			d.bad(n.items[i], fmt.Sprintf("%s[%d]", path, i), "port %d differs from port %d of the first address, want one port", at.Port(), list[0].Port())
+		}
+	}
+	return list
+}
+
+// api reads the address of the gRPC listener.
+func (d *decoder) api(n *node, path string) string {
+	const want = "unix:///PATH, IP:PORT, or off"
+	s, ok := d.text(n, path, want)
+	if !ok || n.isOff() {
+		return ""
+	}
+	if socket, found := strings.CutPrefix(s, "unix://"); found {
+		if u, err := url.Parse(s); err == nil && u.Path == socket && filepath.IsAbs(socket) && s == strings.TrimSpace(s) {
+			return s
+		}
+	} else if at, err := netip.ParseAddrPort(s); err == nil && !at.Addr().Is4In6() && !at.Addr().IsMulticast() {
+		return at.String()
+	}
+	d.wrong(n, path, want)
+	return ""
+}
+
+func (d *decoder) neighbor(n *node, path string, c *Config, b *BGP) Neighbor {
+	r := Neighbor{Port: DefaultBGPPort, Peering: peeringDefaults(c)}
+	fields := append([]field{
+		{"address", func(n *node, path string) {
+			r.Address = d.address(n, path)
+			zone := r.Address.Zone() != ""
+			switch linkLocal := r.Address.IsLinkLocalUnicast() && r.Address.Is6(); {
+			case linkLocal && !zone:
+				d.bad(n, path, "%s is link-local and has no zone, want one such as %s%%eth0", r.Address, r.Address)
+			case zone && !linkLocal:
+				d.bad(n, path, "%s has a zone and is not link-local, want %s", r.Address, r.Address.WithZone(""))
+			}
+		}},
+		{"port", into(&r.Port, number[uint16](d, 1, 65535))},
+		{"passive", func(n *node, path string) {
+			if r.Passive = d.boolean(n, path); r.Passive && len(b.Listen) == 0 {
+				d.bad(n, path, "true needs a listener, and listen is off")
+			}
+		}},
+	}, d.peering(&r.Peering)...)
+	if d.mapping(n, path, "a mapping", fields...) {
+		d.required(n, path, "", "address", "asn")
+		d.checkPeering(n, path, &r.Peering, r.Address)
+	}
+	return r
+}
+
+func (d *decoder) dynamicNeighbor(n *node, path string, c *Config) DynamicNeighbor {
+	r := DynamicNeighbor{Peering: peeringDefaults(c)}
+	fields := append([]field{{"prefix", into(&r.Prefix, d.prefix)}}, d.peering(&r.Peering)...)
+	if d.mapping(n, path, "a mapping", fields...) {
+		d.required(n, path, "", "prefix", "asn")
+		d.checkPeering(n, path, &r.Peering, r.Prefix.Addr())
+	}
+	return r
+}
+
+func peeringDefaults(c *Config) Peering {
+	return Peering{LocalASN: c.ASN, Families: []Family{FamilyEVPN}, Timers: timersDefaults()}
+}
+
+func (d *decoder) peering(p *Peering) []field {
+	return []field{
+		{"asn", into(&p.ASN, d.asn)},
+		{"local-asn", into(&p.LocalASN, d.asn)},
+		{"local-address", into(&p.LocalAddress, d.address)},
+		{"description", into(&p.Description, d.name)},
+		{"multihop", into(&p.Multihop, number[uint8](d, 2, 255))},
+		{"password-file", into(&p.PasswordFile, d.file)},
+		{"families", func(n *node, path string) {
+			p.Families = setOf(d, "a list of "+strings.Join(familyNames, ", "), oneOf[Family](d, familyNames))(n, path)
+			if n.kind == listNode && len(p.Families) == 0 {
+				d.bad(n, path, "an empty list, want some of %s", strings.Join(familyNames, ", "))
+			}
+		}},
+		{"route-reflector-client", into(&p.RouteReflectorClient, d.boolean)},
+		{"timers", into(&p.Timers, d.timers)},
+		{"graceful-restart", into(&p.GracefulRestart, d.gracefulRestart)},
+		{"max-prefixes", into(&p.MaxPrefixes, d.maxPrefixes)},
+	}
+}
+
+// checkPeering checks what depends on the neighbour being internal or external
+// and on its address family.
+func (d *decoder) checkPeering(n *node, path string, p *Peering, remote netip.Addr) {
+	known := p.ASN != 0 && p.LocalASN != 0
+	if e := n.entry("route-reflector-client"); e != nil && p.RouteReflectorClient && known && p.ASN != p.LocalASN {
+		d.bad(e.value, join(path, e.key), "true is for iBGP, and asn %d is not our %d", p.ASN, p.LocalASN)
+	}
+	if e := n.entry("multihop"); e != nil && p.Multihop != 0 && known && p.ASN == p.LocalASN {
+		d.bad(e.value, join(path, e.key), "%d is for eBGP, and asn %d is our own", p.Multihop, p.ASN)
+	}
+	if e := n.entry("local-address"); e != nil && p.LocalAddress.IsValid() && remote.IsValid() && p.LocalAddress.Is4() != remote.Is4() {
+		d.bad(e.value, join(path, e.key), "%s is not of the family of %s", p.LocalAddress, remote)
+	}
+}
+
+func timersDefaults() Timers {
+	return Timers{Hold: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: 10 * time.Second}
+}
+
+func (d *decoder) timers(n *node, path string) Timers {
+	t := timersDefaults()
+	if !d.mapping(n, path, "a mapping",
+		field{"hold", func(n *node, path string) {
+			t.Hold = d.duration(0, maxSeconds, true)(n, path)
+			if t.Hold == time.Second || t.Hold == 2*time.Second {
+				d.bad(n, path, "%s is out of range (0s, or 3s to %s)", show(n.text), duration(maxSeconds))
+			}
+			t.Keepalive = (t.Hold / 3).Truncate(time.Second)
+		}},
+		field{"keepalive", func(n *node, path string) {
+			low := time.Second
+			if t.Keepalive < low {
+				low = 0
+			}
+			t.Keepalive = d.duration(low, t.Keepalive, true)(n, path)
+		}},
+		field{"connect-retry", into(&t.ConnectRetry, d.duration(time.Second, maxSeconds, true))},
+	) {
+		return Timers{}
+	}
+	return t
+}
+
+func (d *decoder) gracefulRestart(n *node, path string) (g GracefulRestart) {
+	const want = "off, helper, or a restart time such as 120s"
+	s, ok := d.text(n, path, want)
+	switch {
+	case !ok || s == "helper":
+	case s == "off":
+		g.Mode = GracefulRestartOff
+	case s == "" || !isDigits(s[:1]):
+		d.wrong(n, path, want)
+	default:
+		g = GracefulRestart{GracefulRestartFull, d.duration(time.Second, 4095*time.Second, true)(n, path)}
+	}
+	return g
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9.])?$`)
+
+// server reads the host and port of a MetalBond server.
+func (d *decoder) server(n *node, path string) string {
+	const want = "a server such as [2001:db8::a]:4711 or name:4711"
+	s, ok := d.text(n, path, want)
+	if !ok {
+		return ""
+	}
+	host, port := s, strconv.Itoa(DefaultMetalBondPort)
+	if a, err := netip.ParseAddr(s); err != nil || a.Is4() {
+		if h, p, err := net.SplitHostPort(s); err == nil {
+			host, port = h, p
+		}
+	}
+	a, err := netip.ParseAddr(host)
+	if err == nil {
+		host = a.String()
+	}
+	number, portErr := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil && !hostName.MatchString(host), err == nil && (a.IsMulticast() || a.Is4In6()), portErr != nil && !isDigits(port):
+		d.wrong(n, path, want)
+	case portErr != nil || number == 0:
+		d.bad(n, path, "port %s is out of range (1 to 65535)", show(port))
+	default:
+		return net.JoinHostPort(host, strconv.FormatUint(number, 10))
+	}
+	return ""
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// unique reports the items of a list whose value under a key an earlier item
+// has already. value returns it, and false if there is none.
+func unique[T comparable](d *decoder, n *node, path, key string, value func(i int) (T, bool)) {
+	if n.kind != listNode {
+		return
+	}
+	seen := map[T]int{}
+	for i, item := range n.items {
+		v, ok := value(i)
+		if !ok || item.kind != mappingNode {
+			continue
+		}
+		e := item.entry(key)
+		if e == nil {
+			continue
+		}
+		if first, twice := seen[v]; twice {
+			d.bad(e.value, fmt.Sprintf("%s[%d].%s", path, i, key), "%s is that of %s[%d] already (line %d)",
+				show(e.value.text), path, first, n.items[first].entry(key).value.line)
+			continue
+		}
+		seen[v] = i
+	}
+}

@@ -1,0 +1,308 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Marshal returns the effective configuration, defaults included, as a file in
+// the order of the reference that parses to the same configuration. What has
+// no value has no line. The error is that of Parse for a configuration made by
+// hand that no file could say.
+func (c *Config) Marshal() ([]byte, error) {
+	var w writer
+	w.addr("router-id", c.RouterID)
+	w.number("asn", uint64(c.ASN))
+	if c.Domain != (ExtendedCommunity{}) {
+		w.text("domain", c.Domain.String())
+	}
+	w.optional("state-directory", c.StateDirectory)
+	if c.VXLAN != (VXLAN{}) {
+		w.section("vxlan", func() {
+			w.addr("local", c.VXLAN.Local)
+			w.text("router-mac", c.VXLAN.RouterMAC.String())
+		})
+	}
+	w.section("metalbond", func() { w.metalBond(&c.MetalBond) })
+	if c.BGP != nil {
+		w.section("bgp", func() { w.bgp(c.BGP) })
+	}
+	if len(c.VNIs) > 0 {
+		w.section("vnis", func() {
+			for i := range c.VNIs {
+				w.item(func() { w.vni(&c.VNIs[i]) })
+			}
+		})
+	}
+	w.section("log", func() {
+		w.text("level", c.Log.Level.String())
+		w.text("format", c.Log.Format.String())
+	})
+	w.orOff("http", c.HTTP)
+	if _, err := Parse("effective configuration", w.Bytes()); err != nil {
+		return nil, err
+	}
+	return w.Bytes(), nil
+}
+
+func (w *writer) metalBond(m *MetalBond) {
+	w.listens("listen", m.Listen)
+	list(w, "servers", m.Servers, func(s string) string { return s })
+	w.duration("keepalive", m.Keepalive)
+	w.duration("hold", m.Hold)
+	list(w, "gateways", m.Gateways, netip.Prefix.String)
+	w.text("nexthops", m.NextHops.String())
+	w.text("pace", m.Pace.String())
+	w.text("server-pace", m.ServerPace.String())
+	if len(m.Clients) > 0 {
+		w.section("clients", func() {
+			for _, c := range m.Clients {
+				w.item(func() {
+					w.text("source", c.Source.String())
+					w.text("pace", c.Pace.String())
+				})
+			}
+		})
+	}
+}
+
+func (w *writer) bgp(b *BGP) {
+	if b.GoBGPConfig == "" {
+		w.listens("listen", b.Listen)
+	}
+	w.orOff("api", b.API)
+	w.optional("gobgp-config", b.GoBGPConfig)
+	w.addr("cluster-id", b.ClusterID)
+	if len(b.Neighbors) > 0 {
+		w.section("neighbors", func() {
+			for _, n := range b.Neighbors {
+				w.item(func() {
+					w.addr("address", n.Address)
+					w.number("port", uint64(n.Port))
+					w.boolean("passive", n.Passive)
+					w.peering(&n.Peering)
+				})
+			}
+		})
+	}
+	if len(b.DynamicNeighbors) > 0 {
+		w.section("dynamic-neighbors", func() {
+			for _, n := range b.DynamicNeighbors {
+				w.item(func() {
+					w.text("prefix", n.Prefix.String())
+					w.peering(&n.Peering)
+				})
+			}
+		})
+	}
+}
+
+func (w *writer) peering(p *Peering) {
+	w.number("asn", uint64(p.ASN))
+	w.number("local-asn", uint64(p.LocalASN))
+	w.addr("local-address", p.LocalAddress)
+	w.optional("description", p.Description)
+	w.number("multihop", uint64(p.Multihop))
+	w.optional("password-file", p.PasswordFile)
+	list(w, "families", p.Families, Family.String)
+	w.boolean("route-reflector-client", p.RouteReflectorClient)
+	w.section("timers", func() {
+		w.duration("hold", p.Timers.Hold)
+		w.duration("keepalive", p.Timers.Keepalive)
+		w.duration("connect-retry", p.Timers.ConnectRetry)
+	})
+	switch p.GracefulRestart.Mode {
+	case GracefulRestartHelper:
+		w.text("graceful-restart", "helper")
+	case GracefulRestartOff:
+		w.text("graceful-restart", "off")
+	default:
+		w.duration("graceful-restart", p.GracefulRestart.Time)
+	}
+	w.number("max-prefixes", uint64(p.MaxPrefixes))
+}
+
+func (w *writer) vni(v *VNI) {
+	w.number("vni", uint64(v.VNI))
+	w.optional("name", v.Name)
+	w.text("encapsulation", v.Encapsulation.String())
+	if v.RD == (RD{}) {
+		w.text("rd", "auto")
+	} else {
+		w.text("rd", v.RD.String())
+	}
+	w.text("auto-rt", v.AutoRT.String())
+	w.section("import", func() {
+		w.targets(texts(v.Import.Targets, TargetMatch.String))
+		w.rules(v.Import.Prefixes)
+		w.number("max-prefixes", uint64(v.Import.MaxPrefixes))
+	})
+	w.section("export", func() {
+		w.targets(texts(v.Export.Targets, RouteTarget.String))
+		list(w, "types", v.Export.Types, HopType.String)
+		w.rules(v.Export.Prefixes)
+		w.number("max-prefixes", uint64(v.Export.MaxPrefixes))
+	})
+	w.addr("gateway", v.Gateway)
+	w.text("nexthops", v.NextHops.String())
+}
+
+func (w *writer) rules(rules []PrefixRule) {
+	if len(rules) == 0 {
+		return
+	}
+	w.section("prefixes", func() {
+		for _, r := range rules {
+			w.item(func() {
+				if r.Allow {
+					w.text("allow", r.Prefix.String())
+				} else {
+					w.text("deny", r.Prefix.String())
+				}
+				ge, le := r.bounds()
+				w.line("ge", strconv.Itoa(ge))
+				w.line("le", strconv.Itoa(le))
+			})
+		}
+	})
+}
+
+// writer writes YAML. Whatever has no value is left out.
+type writer struct {
+	bytes.Buffer
+	depth int
+	dash  bool // the next line begins an item of a list
+}
+
+func (w *writer) line(key, value string) {
+	indent := strings.Repeat("  ", w.depth)
+	if w.dash {
+		indent = indent[:len(indent)-2] + "- "
+		w.dash = false
+	}
+	if value != "" {
+		value = " " + value
+	}
+	fmt.Fprintf(w, "%s%s:%s\n", indent, key, value)
+}
+
+func (w *writer) section(key string, body func()) {
+	w.line(key, "")
+	w.depth++
+	body()
+	w.depth--
+}
+
+func (w *writer) item(body func()) {
+	w.depth++
+	w.dash = true
+	body()
+	w.depth--
+}
+
+func (w *writer) text(key, value string) { w.line(key, quote(value)) }
+
+func (w *writer) optional(key, value string) {
+	if value != "" {
+		w.text(key, value)
+	}
+}
+
+func (w *writer) orOff(key, value string) {
+	if value == "" {
+		value = "off"
+	}
+	w.text(key, value)
+}
+
+func (w *writer) addr(key string, a netip.Addr) {
+	if a.IsValid() {
+		w.text(key, a.String())
+	}
+}
+
+func (w *writer) number(key string, n uint64) {
+	if n != 0 {
+		w.line(key, strconv.FormatUint(n, 10))
+	}
+}
+
+func (w *writer) boolean(key string, b bool) { w.line(key, strconv.FormatBool(b)) }
+
+func (w *writer) duration(key string, d time.Duration) { w.text(key, duration(d)) }
+
+func (w *writer) listens(key string, at []netip.AddrPort) {
+	if len(at) == 0 {
+		w.text(key, "off")
+		return
+	}
+	list(w, key, at, netip.AddrPort.String)
+}
+
+// targets writes a list even if it is empty, because no list means auto-rt.
+func (w *writer) targets(targets []string) {
+	if len(targets) == 0 {
+		w.line("targets", "[]")
+		return
+	}
+	w.list("targets", targets)
+}
+
+func list[T any](w *writer, key string, items []T, text func(T) string) {
+	if len(items) > 0 {
+		w.list(key, texts(items, text))
+	}
+}
+
+// list writes a list in one line if it is short.
+func (w *writer) list(key string, items []string) {
+	const long = 80
+	if flow := "[" + strings.Join(items, ", ") + "]"; len(flow) < long {
+		w.line(key, flow)
+		return
+	}
+	w.section(key, func() {
+		for _, item := range items {
+			fmt.Fprintf(w, "%s- %s\n", strings.Repeat("  ", w.depth), item)
+		}
+	})
+}
+
+func texts[T any](items []T, text func(T) string) []string {
+	out := make([]string, len(items))
+	for i, item := range items {
+		out[i] = quote(text(item))
+	}
+	return out
+}
+
+// plain is text that YAML takes for what it is, in a list too.
+var plain = regexp.MustCompile(`^[a-zA-Z0-9/]([a-zA-Z0-9/._:%-]*[a-zA-Z0-9/])?$`)
+
+func quote(s string) string {
+	if plain.MatchString(s) && !strings.EqualFold(s, "null") {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// duration writes whole seconds as seconds, and other durations without the
+// zeros that time.Duration adds.
+func duration(d time.Duration) string {
+	if d%time.Second == 0 && d%time.Minute != 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
