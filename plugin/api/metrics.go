@@ -117,10 +117,10 @@ func (e emitter) neighbor(n Neighbor) {
 	address := n.Address.String()
 	e.gauge("bgp_neighbor_up", "1 if the BGP session is established.", truth(n.Established), "neighbor", address, "asn", strconv.FormatUint(uint64(n.ASN), 10))
 	e.total("bgp_neighbor_sessions_total", "How often a session with the neighbor was established.", n.Sessions, "neighbor", address)
+	e.gauge("bgp_neighbor_imported_routes", "Routes of the neighbor that the bridge imports.", float64(n.Routes), "neighbor", address)
+	e.total("bgp_neighbor_updates_total", "Best paths of the neighbor that the bridge was given.", n.Updates, "neighbor", address)
+	e.total("bgp_neighbor_withdrawals_total", "Withdrawals of the neighbor's paths that the bridge was given.", n.Withdrawals, "neighbor", address)
 	for _, f := range n.Families {
-		e.gauge("bgp_neighbor_received_routes", "Routes that the neighbor announces.", float64(f.Received), "neighbor", address, "family", f.Family)
-		e.gauge("bgp_neighbor_accepted_routes", "Routes of the neighbor that passed the speaker's own checks.", float64(f.Accepted), "neighbor", address, "family", f.Family)
-		e.gauge("bgp_neighbor_advertised_routes", "Routes announced to the neighbor.", float64(f.Advertised), "neighbor", address, "family", f.Family)
 		e.gauge("bgp_neighbor_end_of_rib", "1 once the neighbor has said that its first table is complete.", truth(f.EndOfRIB), "neighbor", address, "family", f.Family)
 	}
 }

@@ -79,8 +79,8 @@ func full() State {
 		},
 		Neighbors: func() []Neighbor {
 			return []Neighbor{{
-				Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, Established: true, Sessions: 1,
-				Families: []NeighborFamily{{Family: "evpn", Received: 10, Accepted: 9, Advertised: 8, EndOfRIB: true}},
+				Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, Established: true, Sessions: 1, Routes: 10, Updates: 12, Withdrawals: 2,
+				Families: []NeighborFamily{{Family: "evpn", EndOfRIB: true}},
 			}}
 		},
 		Counters: func() []Counter {
@@ -127,7 +127,8 @@ func TestMetricsSayWhatTheStateSays(t *testing.T) {
 		`mbbgp_vni_changes_total{vni="7"} 9`,
 		`mbbgp_metalbond_session_up{peer="[2001:db8::a]:4711",role="server"} 0`,
 		`mbbgp_bgp_neighbor_up{asn="65000",neighbor="192.0.2.254"} 1`,
-		`mbbgp_bgp_neighbor_received_routes{family="evpn",neighbor="192.0.2.254"} 10`,
+		`mbbgp_bgp_neighbor_imported_routes{neighbor="192.0.2.254"} 10`,
+		`mbbgp_bgp_neighbor_end_of_rib{family="evpn",neighbor="192.0.2.254"} 1`,
 		`mbbgp_bgp_refused_total{reason="no-target"} 2`,
 		`mbbgp_ready{condition="bgp-speaker"} 1`,
 		"go_goroutines ",

@@ -48,14 +48,16 @@ type Neighbor struct {
 	ASN         uint32
 	Established bool
 	Sessions    uint64 // how often a session with it was established
+	Routes      int    // of the neighbour that the bridge imports
+	Updates     uint64 // best paths of the neighbour that the bridge was given
+	Withdrawals uint64 // withdrawals of them
 	Families    []NeighborFamily
 }
 
-// NeighborFamily counts the routes of one address family with one neighbour.
+// NeighborFamily is an address family that both ends of a session speak.
 type NeighborFamily struct {
-	Family                         string
-	Received, Accepted, Advertised uint64
-	EndOfRIB                       bool
+	Family   string
+	EndOfRIB bool
 }
 
 // Counter is one more figure of another package: how often something happened

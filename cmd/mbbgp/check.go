@@ -1,0 +1,135 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+	"mbbgp/plugin/gobgp"
+	"mbbgp/plugin/metalbond"
+	"mbbgp/rib"
+)
+
+func checkCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Check a configuration file",
+		Long: `Check a configuration file and the files that it names, without running
+anything. Everything that is wrong is printed on standard error, one line each:
+
+  FILE:LINE:COLUMN: PATH: VALUE, what is allowed
+
+and the exit code is 1. A good file is summed up in one line.`,
+		Example: `  mbbgp check -c mbbgp.yaml
+  mbbgp check -c mbbgp.yaml && systemctl reload mbbgp`,
+		Args: cobra.NoArgs,
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := config.Load(*path)
+		if err == nil {
+			err = checkUse(*path, cfg)
+		}
+		if err != nil {
+			for line := range strings.Lines(err.Error()) {
+				_, _ = fmt.Fprintln(c.ErrOrStderr(), strings.TrimSuffix(line, "\n"))
+			}
+			return reported{err}
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: good: %s\n", *path, summary(cfg))
+		return err
+	}
+	return c
+}
+
+// checkUse finds what is wrong outside the file: passwords that cannot be
+// read, a gobgpd file that is not one, what bridge and speaker do not accept.
+func checkUse(file string, cfg *config.Config) error {
+	var problems []error
+	if cfg.BGP != nil {
+		for i, n := range cfg.BGP.Neighbors {
+			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.neighbors[%d]", i), n.PasswordFile))
+		}
+		for i, n := range cfg.BGP.DynamicNeighbors {
+			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.dynamic-neighbors[%d]", i), n.PasswordFile))
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	dry := *cfg
+	dry.StateDirectory = "" // whose state it is, is running
+	b, err := bridge.New(&dry, rib.New(rib.Options{Encode: metalbond.Encode}), quiet)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if cfg.BGP != nil {
+		if _, err := gobgp.New(&dry, b.BGP(), quiet); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+func checkPassword(file, where, password string) error {
+	if password == "" {
+		return nil
+	}
+	if _, err := os.ReadFile(password); err != nil {
+		return fmt.Errorf("%s: %s.password-file: %w", file, where, err)
+	}
+	return nil
+}
+
+// summary says in one line what a configuration makes of the process.
+func summary(cfg *config.Config) string {
+	var parts []string
+	if len(cfg.MetalBond.Listen) > 0 {
+		parts = append(parts, "MetalBond server on "+join(cfg.MetalBond.Listen))
+	}
+	if len(cfg.MetalBond.Servers) > 0 {
+		parts = append(parts, "MetalBond client of "+strings.Join(cfg.MetalBond.Servers, ", "))
+	}
+	switch b := cfg.BGP; {
+	case b == nil:
+		parts = append(parts, "no BGP")
+	case b.GoBGPConfig != "":
+		parts = append(parts, fmt.Sprintf("BGP AS %d, neighbors of %s", cfg.ASN, b.GoBGPConfig))
+	default:
+		text := fmt.Sprintf("BGP AS %d, %s", cfg.ASN, count(len(b.Neighbors), "neighbor"))
+		if n := len(b.DynamicNeighbors); n > 0 {
+			text += ", " + count(n, "dynamic prefix")
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(append(parts, count(len(cfg.VNIs), "VNI")), "; ")
+}
+
+// count returns "1 VNI", "2 VNIs".
+func count(n int, what string) string {
+	switch {
+	case n == 1:
+		return "1 " + what
+	case strings.HasSuffix(what, "x"):
+		return fmt.Sprintf("%d %ses", n, what)
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func join(list []netip.AddrPort) string {
+	var texts []string
+	for _, a := range list {
+		texts = append(texts, a.String())
+	}
+	return strings.Join(texts, ", ")
+}

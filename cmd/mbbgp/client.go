@@ -1,0 +1,222 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"mbbgp/config"
+	"mbbgp/rib"
+)
+
+const clientHelp = `Run a MetalBond client: connect to servers, announce routes, and print what they
+say of the subscribed VNIs, each route once however many servers say it. It
+takes the flags of metalbond's and of rustbond's client and can stand in for
+either. It needs no configuration file.
+
+An announcement is written in either program's way:
+  VNI#PREFIX#NEXTHOP[#STD|LB|NAT[#FROM#TO]]     metalbond
+  VNI#PREFIX@NEXTHOP[#std|lb|nat[#FROM#TO]]     rustbond
+
+VNIs to subscribe to may also stand at the end of the line, so rustbond's
+"-v 100" works here too (-v itself means --verbose, as in metalbond).
+
+Routes are printed on standard output, "+" when one is there and "-" when it is
+gone; with --json as one JSON object a line. The log is on standard error.`
+
+const clientExample = `  mbbgp client --server [2001:db8::a]:4711 --subscribe 100
+  mbbgp client -s a.example:4711 -s b.example:4711 --subscribe 100,200 --json
+  mbbgp client -s [::1]:4711 --announce 100#10.0.1.0/24#2001:db8::1 \
+               --announce 100#192.0.2.7/32@2001:db8::1#nat#1024#2047`
+
+// clientFlags are those that only a client has.
+type clientFlags struct {
+	*plainFlags
+	servers   []string
+	subscribe []uint
+	announce  []string
+	json      bool
+}
+
+func clientCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "client [VNI...]",
+		Short:   "Run a plain MetalBond client that prints routes",
+		Long:    clientHelp,
+		Example: clientExample,
+	}
+	f := &clientFlags{plainFlags: addPlainFlags(c)}
+	c.Flags().StringSliceVarP(&f.servers, "server", "s", nil, "MetalBond server `HOST:PORT`; may be given more than once")
+	c.Flags().UintSliceVar(&f.subscribe, "subscribe", nil, "`VNI` to subscribe to; may be given more than once, or as a list with commas")
+	c.Flags().StringArrayVarP(&f.announce, "announce", "a", nil, "`ROUTE` to announce; may be given more than once")
+	c.Flags().BoolVar(&f.json, "json", false, "print routes as JSON, one object a line")
+	c.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "vni" { // rustbond's word
+			name = "subscribe"
+		}
+		return pflag.NormalizedName(name)
+	})
+	kernel := addKernelFlags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := kernel(); err != nil {
+			return err
+		}
+		cfg, vnis, err := f.config(args)
+		if err != nil {
+			return err
+		}
+		log, err := f.log.logger(cfg.Log, c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		return f.run(c, cfg, vnis, log)
+	}
+	return c
+}
+
+// addKernelFlags adds the flags by which the other programs install routes,
+// and returns the check that none of them was used.
+func addKernelFlags(c *cobra.Command) func() error {
+	c.Flags().StringArray("install-routes", nil, "not in this build: install routes of a VNI in a table, `VNI#TABLE`")
+	c.Flags().String("tun", "", "not in this build: tunnel `DEVICE` of installed routes")
+	c.Flags().Bool("ipv4-only", false, "not in this build: install IPv4 routes only")
+	c.Flags().Bool("cleanup", false, "not in this build: remove installed routes at the end")
+	return func() error {
+		for _, name := range []string{"install-routes", "tun", "ipv4-only", "cleanup"} {
+			if c.Flags().Changed(name) {
+				return usageError{fmt.Errorf("--%s: this build does not program the kernel, it only prints routes", name)}
+			}
+		}
+		return nil
+	}
+}
+
+// config returns the configuration and the VNIs that the command line names.
+func (f *clientFlags) config(args []string) (*config.Config, []rib.VNI, error) {
+	cfg := f.plainFlags.config()
+	if len(f.servers) == 0 {
+		return nil, nil, usageError{fmt.Errorf("--server is missing: at least one HOST:PORT to connect to")}
+	}
+	for _, s := range f.servers {
+		host, port, err := net.SplitHostPort(s)
+		if _, badPort := strconv.ParseUint(port, 10, 16); err != nil || badPort != nil || host == "" {
+			return nil, nil, usageError{fmt.Errorf("--server %s: want HOST:PORT, such as [2001:db8::a]:4711", s)}
+		}
+	}
+	cfg.MetalBond.Servers = f.servers
+	var vnis []rib.VNI
+	for _, n := range f.subscribe {
+		if n > 1<<32-1 {
+			return nil, nil, usageError{fmt.Errorf("--subscribe: %d is out of range (0 to 4294967295)", n)}
+		}
+		vnis = append(vnis, rib.VNI(n))
+	}
+	for _, text := range args {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return nil, nil, usageError{fmt.Errorf("%q is not a VNI (0 to 4294967295)", text)}
+		}
+		vnis = append(vnis, rib.VNI(n))
+	}
+	return cfg, vnis, nil
+}
+
+// run announces, subscribes, and prints until the context ends.
+func (f *clientFlags) run(c *cobra.Command, cfg *config.Config, vnis []rib.VNI, log logrus.FieldLogger) error {
+	d, err := newDaemon(cfg, log)
+	if err != nil {
+		return err
+	}
+	own := d.bridge.Open(rib.Static, "command line")
+	for _, text := range f.announce {
+		if err := announce(own, text); err != nil {
+			return err
+		}
+	}
+	out := &printer{out: c.OutOrStdout(), json: f.json}
+	group, ctx := errgroup.WithContext(c.Context())
+	for _, vni := range vnis {
+		d.client.Subscribe(vni)
+		group.Go(func() error {
+			return follow(ctx, d.table, vni, rib.ReaderOptions{Sources: rib.Sources(rib.Server)}, func(change rib.Change) error {
+				return out.change(vni, change)
+			})
+		})
+	}
+	group.Go(func() error { return d.Run(ctx) })
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	return nil
+}
+
+// event is a route that came or went, as JSON.
+type event struct {
+	Time      time.Time    `json:"time"`
+	Event     string       `json:"event"` // add or remove
+	VNI       rib.VNI      `json:"vni"`
+	Prefix    netip.Prefix `json:"prefix"`
+	NextHop   netip.Addr   `json:"nexthop"`
+	Type      string       `json:"type"`
+	TargetVNI rib.VNI      `json:"targetVNI,omitempty"`
+	NATFrom   uint16       `json:"natFrom,omitempty"`
+	NATTo     uint16       `json:"natTo,omitempty"`
+}
+
+// printer prints routes as they come and go. It writes whole lines, so that
+// several readers may share it.
+type printer struct {
+	out  io.Writer
+	json bool
+}
+
+// change prints what a change took away, then what it brought.
+func (p *printer) change(vni rib.VNI, c rib.Change) error {
+	var text strings.Builder
+	p.lines(&text, "remove", vni, c.Prefix, c.Old, c.New)
+	p.lines(&text, "add", vni, c.Prefix, c.New, c.Old)
+	_, err := io.WriteString(p.out, text.String())
+	return err
+}
+
+// lines writes a line for each of list that is not in other.
+func (p *printer) lines(to *strings.Builder, word string, vni rib.VNI, prefix netip.Prefix, list, other []rib.Path) {
+	for _, path := range list {
+		if holds(other, path.NextHop) {
+			continue
+		}
+		hop := path.NextHop
+		if !p.json {
+			sign := map[string]string{"add": "+", "remove": "-"}[word]
+			_, _ = fmt.Fprintf(to, "%s vni %d  %v  via %v\n", sign, vni, prefix, hop)
+			continue
+		}
+		line, err := json.Marshal(event{
+			Time: time.Now(), Event: word, VNI: vni, Prefix: prefix, NextHop: hop.Target,
+			Type: hop.Type.String(), TargetVNI: hop.TargetVNI, NATFrom: hop.NATFrom, NATTo: hop.NATTo,
+		})
+		if err == nil { // nothing in an event can fail to be JSON
+			to.Write(append(line, '\n'))
+		}
+	}
+}
+
+// holds reports whether a next hop is in the list, whoever said it.
+func holds(list []rib.Path, hop rib.NextHop) bool {
+	for _, p := range list {
+		if p.NextHop == hop {
+			return true
+		}
+	}
+	return false
+}

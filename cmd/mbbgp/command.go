@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. Scripts may rely on them.
+const (
+	exitOK      = 0
+	exitFailure = 1 // what was asked for did not work, or the file is wrong
+	exitUsage   = 2 // what was asked for makes no sense
+)
+
+// usageError is a mistake on the command line that flags and arguments did not
+// show by themselves.
+type usageError struct{ error }
+
+// reported is a failure that the command has told in its own words.
+type reported struct{ error }
+
+// execute runs a command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	begun := false
+	root := newRoot()
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if errors.As(err, new(reported)) {
+		return exitFailure
+	}
+	for line := range strings.Lines(strings.TrimSpace(err.Error())) {
+		_, _ = fmt.Fprintf(stderr, "mbbgp: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if begun && !errors.As(err, new(usageError)) {
+		return exitFailure
+	}
+	_, _ = fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", command.CommandPath())
+	return exitUsage
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mbbgp",
+		Short: "Bridge between MetalBond hypervisors and a BGP EVPN fabric",
+		Long: `mbbgp joins two control planes: MetalBond, by which IronCore's hypervisors
+tell each other where the addresses of virtual machines are, and BGP EVPN, by
+which a data centre fabric does. What one side announces in a VNI, the other
+side hears, as far as the configuration allows.
+
+New here? Run 'mbbgp demo': it needs no privilege and no configuration.`,
+		Example: `  mbbgp demo                        routes crossing a bridge, in one process
+  mbbgp config --reference          an example configuration with every setting
+  mbbgp check -c mbbgp.yaml         is this file right?
+  mbbgp run -c mbbgp.yaml           the bridge
+  mbbgp client --server [2001:db8::a]:4711 --subscribe 100
+                                    watch VNI 100 of a MetalBond server
+
+Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(runCommand(), serverCommand(), clientCommand(), demoCommand(),
+		checkCommand(), configCommand(), versionCommand())
+	return root
+}
+
+// configFlag adds -c, the configuration file.
+func configFlag(c *cobra.Command) *string {
+	path := c.Flags().StringP("config", "c", "/etc/mbbgp/mbbgp.yaml", "configuration `FILE`")
+	_ = c.MarkFlagFilename("config", "yaml", "yml") // only fails for a flag that is not there
+	return path
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"strconv"
+
+	"mbbgp/bridge"
+	"mbbgp/plugin/api"
+	"mbbgp/plugin/gobgp"
+)
+
+// counters are what the BGP speaker and the BGP side of the bridge count.
+func (d *daemon) counters() []api.Counter {
+	if d.speaker == nil {
+		return nil
+	}
+	return append(speakerCounters(d.speaker.Counters()), bridgeCounters(d.bridge.BGP().Stats())...)
+}
+
+func total(name, help string, v uint64, labels ...api.Label) api.Counter {
+	return api.Counter{Name: name + "_total", Help: help, Value: float64(v), Labels: labels}
+}
+
+func gauge(name, help string, v int, labels ...api.Label) api.Counter {
+	return api.Counter{Name: name, Help: help, Value: float64(v), Labels: labels, Gauge: true}
+}
+
+func speakerCounters(c gobgp.Counters) []api.Counter {
+	return []api.Counter{
+		total("bgp_announcements", "Paths given to the BGP speaker, replacements included.", c.Announced),
+		total("bgp_withdrawals", "Withdrawals given to the BGP speaker.", c.Withdrawn),
+		total("bgp_imported_announcements", "Paths of neighbors given to the bridge.", c.Imported),
+		total("bgp_imported_withdrawals", "Withdrawals of neighbors given to the bridge.", c.Removed),
+		total("bgp_unsupported_paths", "Paths of neighbors of a route type or family that is not bridged.", c.Unsupported),
+		total("bgp_malformed_paths", "Paths of neighbors treated as withdrawn because a value is impossible.", c.Malformed),
+		gauge("bgp_retained_nlris", "Route keys withdrawn since, for which the BGP library keeps memory.", int(c.Retained)),
+	}
+}
+
+func bridgeCounters(s bridge.BGPStats) []api.Counter {
+	list := []api.Counter{gauge("import_routes", "BGP routes that some VNI imports.", s.Routes)}
+	for reason, n := range s.Refused {
+		list = append(list, total("import_refused", "BGP routes refused before a VNI was asked.", n, api.Label{Name: "reason", Value: string(reason)}))
+	}
+	for _, v := range s.VNIs {
+		vni := api.Label{Name: "vni", Value: strconv.FormatUint(uint64(v.VNI), 10)}
+		list = append(list,
+			gauge("vni_imported_routes", "BGP routes that the VNI imports.", v.Imported.Routes, vni),
+			gauge("vni_exported_routes", "BGP routes announced for the VNI.", v.Exported.Routes, vni),
+			gauge("vni_export_waiting_prefixes", "Prefixes of the VNI that its export limit keeps from BGP.", v.Exported.Waiting, vni),
+			total("vni_export_announcements", "Announcements to BGP for the VNI.", v.Exported.Announced, vni),
+			total("vni_export_withdrawals", "Withdrawals to BGP for the VNI.", v.Exported.Withdrawn, vni),
+		)
+		for reason, n := range v.Imported.Refused {
+			list = append(list, total("vni_import_refused", "BGP routes that the VNI's policy refused.", n, vni, api.Label{Name: "reason", Value: string(reason)}))
+		}
+		for reason, n := range v.Exported.Refused {
+			list = append(list, total("vni_export_refused", "Next hops of the VNI that were kept from BGP.", n, vni, api.Label{Name: "reason", Value: string(reason)}))
+		}
+	}
+	return list
+}

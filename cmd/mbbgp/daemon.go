@@ -1,0 +1,168 @@
+package main
+
+// The daemon is the whole bridge in one process: the table, the policy around
+// it, and the plugins that speak to the outside, each in a goroutine of its own
+// under one group. The first of them that fails ends all of them.
+//
+//	MetalBond server, client  <->  bridge, table  <->  BGP speaker
+//	                                    |
+//	                                   HTTP
+//
+// A hypervisor asks for its routes once, when it has connected, and some of
+// them act on what they get within half a second. So what can be in the table
+// by then is: static routes and BGP come first, the MetalBond listener last.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+	"mbbgp/plugin/api"
+	"mbbgp/plugin/gobgp"
+	"mbbgp/plugin/metalbond"
+	"mbbgp/rib"
+)
+
+// daemon is a wired bridge. What the configuration does not ask for is nil.
+type daemon struct {
+	log     logrus.FieldLogger
+	table   *rib.Table
+	bridge  *bridge.Bridge
+	speaker *gobgp.Speaker
+	server  *metalbond.Server
+	client  *metalbond.Client
+	http    *api.Server
+
+	begun     time.Time
+	listening chan struct{} // closed once MetalBond clients can connect
+}
+
+// newDaemon wires what the configuration asks for. Nothing runs, and no socket
+// is open, before Run.
+func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
+	d := &daemon{log: log, begun: time.Now(), listening: make(chan struct{})}
+	d.table = rib.New(rib.Options{Encode: metalbond.Encode})
+	var err error
+	if d.bridge, err = bridge.New(cfg, d.table, log); err != nil {
+		return nil, err
+	}
+	if cfg.BGP != nil {
+		if d.speaker, err = gobgp.New(cfg, d.bridge.BGP(), log); err != nil {
+			return nil, err
+		}
+	}
+	if len(cfg.MetalBond.Servers) > 0 {
+		d.client = metalbond.NewClient(metalbond.ClientOptions{
+			Servers:   cfg.MetalBond.Servers,
+			Keepalive: cfg.MetalBond.Keepalive,
+			Hold:      cfg.MetalBond.Hold,
+			Pace:      cfg.MetalBond.ServerPace,
+			Subscribe: configuredVNIs(cfg),
+			Bridge:    d.bridge,
+			Log:       log,
+		})
+	}
+	if len(cfg.MetalBond.Listen) > 0 {
+		d.server = metalbond.NewServer(metalbond.ServerOptions{
+			Listen:      cfg.MetalBond.Listen,
+			Keepalive:   cfg.MetalBond.Keepalive,
+			Pace:        cfg.MetalBond.Pace,
+			ClientPace:  cfg.MetalBond.Clients,
+			OneNextHop:  oneNextHop(cfg),
+			OnSubscribe: d.subscribed,
+			Bridge:      d.bridge,
+			Log:         log,
+		})
+	}
+	if cfg.HTTP != "" {
+		d.http = api.New(cfg.HTTP, d.state(), log)
+	}
+	return d, nil
+}
+
+// Run runs everything until ctx ends, and returns nil then.
+func (d *daemon) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if d.http != nil {
+		group.Go(func() error { return d.http.Run(ctx) })
+	}
+	if d.speaker != nil {
+		group.Go(func() error { return d.speaker.Run(ctx) })
+	}
+	if d.client != nil {
+		group.Go(func() error { return d.client.Run(ctx) })
+	}
+	if d.server != nil {
+		group.Go(func() error { return d.serve(ctx) })
+	}
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// serve opens the MetalBond listener once BGP is up, and serves.
+func (d *daemon) serve(ctx context.Context) error {
+	if d.speaker != nil {
+		select {
+		case <-d.speaker.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	if err := d.server.Listen(); err != nil {
+		return err
+	}
+	close(d.listening)
+	return d.server.Run(ctx)
+}
+
+// subscribed makes what our clients read something that we read, too, from the
+// servers that we are a client of.
+func (d *daemon) subscribed(vni rib.VNI) {
+	if d.client != nil {
+		d.client.Subscribe(vni)
+	}
+}
+
+// announce puts a route of the command line into the table.
+func announce(c *bridge.Channel, text string) error {
+	vni, prefix, hop, err := metalbond.ParseAnnouncement(text)
+	if err != nil {
+		return usageError{fmt.Errorf("--announce: %w", err)}
+	}
+	if err := c.Announce(vni, prefix, hop); err != nil {
+		return usageError{fmt.Errorf("--announce %s: %w", text, err)}
+	}
+	return nil
+}
+
+func configuredVNIs(cfg *config.Config) []rib.VNI {
+	var list []rib.VNI
+	for _, v := range cfg.VNIs {
+		list = append(list, rib.VNI(v.VNI))
+	}
+	return list
+}
+
+// oneNextHop returns the answer to whether clients get one next hop a prefix.
+func oneNextHop(cfg *config.Config) func(rib.VNI) bool {
+	all := cfg.MetalBond.NextHops == config.NextHopsOne
+	one := make(map[rib.VNI]bool, len(cfg.VNIs))
+	for _, v := range cfg.VNIs {
+		one[rib.VNI(v.VNI)] = v.NextHops == config.NextHopsOne
+	}
+	return func(vni rib.VNI) bool {
+		if configured, ok := one[vni]; ok {
+			return configured
+		}
+		return all
+	}
+}

@@ -1,0 +1,21 @@
+// Listeners use MPTCP by default, on which Linux refuses TCP MD5 signatures
+// (RFC 2385). BGP sessions with a password need plain TCP.
+//go:debug multipathtcp=0
+
+// Command mbbgp is a bridge between MetalBond, the route distribution protocol
+// of IronCore's hypervisors, and BGP EVPN.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	// The first signal ends everything in order, the second at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}

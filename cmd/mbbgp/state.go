@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"mbbgp/plugin/api"
+	"mbbgp/plugin/gobgp"
+	"mbbgp/plugin/metalbond"
+)
+
+// settle is how long a neighbor or server that does not come up keeps the
+// process from being ready. After that, the others are worth serving.
+const settle = time.Minute
+
+// state is what the HTTP server shows of the daemon.
+func (d *daemon) state() api.State {
+	return api.State{
+		Version:   buildVersion(),
+		Table:     d.table,
+		Sessions:  d.sessions,
+		Neighbors: d.neighbors,
+		Counters:  d.counters,
+		Ready:     d.conditions,
+	}
+}
+
+func (d *daemon) sessions() []api.Session {
+	var list []api.Session
+	if d.server != nil {
+		for _, s := range d.server.Sessions() {
+			list = append(list, session(s))
+		}
+	}
+	if d.client != nil {
+		for _, s := range d.client.Sessions() {
+			list = append(list, session(s))
+		}
+	}
+	return list
+}
+
+// session keeps of a client's name the address only: the port is another one
+// at each connection.
+func session(s metalbond.SessionInfo) api.Session {
+	peer := s.Peer
+	if !s.Server {
+		if host, _, err := net.SplitHostPort(peer); err == nil {
+			peer = host
+		}
+	}
+	return api.Session{
+		Peer:        peer,
+		Server:      s.Server,
+		Established: s.State == metalbond.Established,
+		Keepalive:   s.Keepalive,
+		Routes:      s.Routes,
+		Behind:      s.Behind,
+		FramesIn:    s.FramesIn,
+		FramesOut:   s.FramesOut,
+		BytesIn:     s.BytesIn,
+		BytesOut:    s.BytesOut,
+		Refused:     s.Refused,
+	}
+}
+
+func (d *daemon) neighbors() []api.Neighbor {
+	if d.speaker == nil {
+		return nil
+	}
+	routes := make(map[netip.Addr]int)
+	for _, n := range d.bridge.BGP().Stats().Neighbors {
+		routes[n.Neighbor] = n.Routes.Used
+	}
+	var list []api.Neighbor
+	for _, n := range d.speaker.Neighbors() {
+		a := api.Neighbor{
+			Address:     n.Address,
+			ASN:         n.ASN,
+			Established: n.State == gobgp.Established,
+			Sessions:    n.Ups,
+			Routes:      routes[n.Address],
+			Updates:     n.Updates,
+			Withdrawals: n.Withdrawals,
+		}
+		for _, f := range n.Families {
+			a.Families = append(a.Families, api.NeighborFamily{Family: f.Family.String(), EndOfRIB: f.EndOfRIB})
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// conditions are what /readyz waits for: the listeners, and the first tables
+// of those that we know by name.
+func (d *daemon) conditions() []api.Condition {
+	var list []api.Condition
+	if d.server != nil {
+		list = append(list, api.Condition{Name: "metalbond-listener", OK: closed(d.listening)})
+	}
+	if d.speaker != nil {
+		list = append(list, api.Condition{Name: "bgp-speaker", OK: closed(d.speaker.Ready())})
+		for _, n := range d.speaker.Neighbors() {
+			if !n.Dynamic {
+				list = append(list, d.patient(neighborCondition(n)))
+			}
+		}
+	}
+	if d.client != nil {
+		for _, s := range d.client.Sessions() {
+			list = append(list, d.patient(api.Condition{
+				Name:   "metalbond-server " + s.Peer,
+				OK:     s.State == metalbond.Established,
+				Detail: s.State.String(),
+			}))
+		}
+	}
+	return list
+}
+
+// neighborCondition is met once the neighbor has sent its first tables, or has
+// been there and gone: then they are as much in as they are going to be.
+func neighborCondition(n gobgp.NeighborInfo) api.Condition {
+	c := api.Condition{Name: "bgp-neighbor " + n.Address.String(), Detail: n.State.String()}
+	if n.State != gobgp.Established {
+		c.OK = n.Ups > 0
+		return c
+	}
+	for _, f := range n.Families {
+		if !f.EndOfRIB {
+			c.Detail = fmt.Sprintf("established, no End-of-RIB of %v yet", f.Family)
+			return c
+		}
+	}
+	c.OK = true
+	return c
+}
+
+// patient lets a condition pass that was not met for long enough.
+func (d *daemon) patient(c api.Condition) api.Condition {
+	if !c.OK && time.Since(d.begun) > settle {
+		c.OK = true
+		c.Detail += ", not waited for any longer"
+	}
+	return c
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
