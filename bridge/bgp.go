@@ -1,29 +1,128 @@
 package bridge
 
 import (
-	"context"
 	"net/netip"
+	"sync"
+
+	"mbbgp/config"
+	"mbbgp/rib"
 )
 
-// BGP is the border between the BGP speaker and the table.
+// BGP is the border between the BGP speaker and the table. Its two directions
+// share nothing but the policy: what comes in waits for nothing that goes out.
 type BGP struct {
 	// Refresh asks the speaker to import all its best paths once more: a limit
 	// that had refused routes has room again. It is set before the first
 	// Import, called without locks, and must not block.
 	Refresh func()
+
+	bridge *Bridge
+	local  netip.Addr // VTEP: BGP next hop of what goes through this gateway
+	mac    MAC        // Router's MAC
+	router netip.Addr
+	domain ExtendedCommunity // Site-of-Origin; zero: none
+	index  targetIndex
+	limits neighborLimits
+	rds    *distinguishers // nil without BGP
+
+	exporting sync.Mutex // held by Export
+
+	mu        sync.Mutex
+	routes    routes                   // guarded by mu
+	standings standings                // guarded by mu
+	neighbors map[netip.Addr]*neighbor // guarded by mu
+	refused   map[Reason]uint64        // guarded by mu; of routes as a whole
+	macs      map[key6]MAC             // guarded by mu; of type 2 routes in use
+	shadows   map[key6][]shadow        // guarded by mu; type 2 routes behind those
+	decision  decision                 // guarded by mu; scratch of Import
+	hop       [1]rib.NextHop           // guarded by mu; scratch of place
+	refresh   bool                     // guarded by mu; call Refresh after this batch
 }
 
-// Import takes what the speaker heard.
-func (g *BGP) Import(batch []Update) {}
+// neighbor is what is known of who sends routes.
+type neighbor struct {
+	address netip.Addr
+	limit
+	ended map[Family]bool // End-of-RIB was seen
+}
 
-// Forget withdraws all that a neighbour said.
-func (g *BGP) Forget(neighbor netip.Addr) int { return 0 }
+// neighborLimits finds the maximum of prefixes of a neighbour.
+type neighborLimits struct {
+	fixed   map[netip.Addr]int
+	dynamic []config.DynamicNeighbor
+}
 
-// EndOfRIB notes that a neighbour has said all it has of a family.
-func (g *BGP) EndOfRIB(neighbor netip.Addr, family Family) {}
+// of returns the maximum for an address; 0 is none. Of dynamic neighbours the
+// longest prefix decides.
+func (l *neighborLimits) of(address netip.Addr) int {
+	if n, ok := l.fixed[address]; ok {
+		return n
+	}
+	n, bits := 0, -1
+	for _, d := range l.dynamic {
+		if d.Prefix.Contains(address.WithZone("")) && d.Prefix.Bits() > bits {
+			n, bits = d.MaxPrefixes, d.Prefix.Bits()
+		}
+	}
+	return n
+}
 
-// Export says to send, from the start, all that BGP is to hear, until ctx is over.
-func (g *BGP) Export(ctx context.Context, send func([]Update) error) error { return nil }
+func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
+	g := &BGP{
+		bridge:    b,
+		local:     cfg.VXLAN.Local,
+		mac:       cfg.VXLAN.RouterMAC,
+		router:    cfg.RouterID,
+		domain:    cfg.Domain,
+		index:     newTargetIndex(b.sorted),
+		limits:    neighborLimits{fixed: map[netip.Addr]int{}},
+		routes:    newRoutes(),
+		standings: newStandings(b.table),
+		neighbors: map[netip.Addr]*neighbor{},
+		macs:      map[key6]MAC{},
+		shadows:   map[key6][]shadow{},
+		refused:   map[Reason]uint64{},
+	}
+	for _, n := range b.sorted {
+		n.in = importState{limit: limit{LimitStats{Max: n.imports.MaxPrefixes}}, refused: map[Reason]uint64{}}
+		n.out.refused = map[Reason]uint64{}
+		n.out.limit.Max = n.exports.MaxPrefixes
+	}
+	if cfg.BGP == nil {
+		return g, nil
+	}
+	for _, n := range cfg.BGP.Neighbors {
+		g.limits.fixed[n.Address] = n.MaxPrefixes
+	}
+	g.limits.dynamic = append(g.limits.dynamic, cfg.BGP.DynamicNeighbors...)
+	var err error
+	g.rds, err = newDistinguishers(cfg, b.log)
+	return g, err
+}
 
-// RouteTargets are the route targets that some VNI imports, sorted.
-func (g *BGP) RouteTargets() []RouteTarget { return nil }
+// neighbor returns what is known of a neighbour, making it known.
+func (g *BGP) neighbor(address netip.Addr) *neighbor {
+	n := g.neighbors[address]
+	if n == nil {
+		n = &neighbor{address: address, ended: map[Family]bool{}}
+		n.Max = g.limits.of(address)
+		g.neighbors[address] = n
+	}
+	return n
+}
+
+// EndOfRIB notes that a neighbour has said all it has of a family (RFC 4724
+// section 2). Forget takes the note back.
+func (g *BGP) EndOfRIB(address netip.Addr, family Family) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.neighbor(address).ended[family] = true
+}
+
+// Ended reports whether the neighbour's End-of-RIB of a family was seen.
+func (g *BGP) Ended(address netip.Addr, family Family) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.neighbors[address]
+	return n != nil && n.ended[family]
+}

@@ -1,6 +1,29 @@
 package bridge
 
+// MetalBond routes have no attributes, so all that keeps a route from going
+// round is decided here from what it is: by its next hop (a gateway's address
+// means that the route was learnt from another protocol), by who says it
+// (origins and their sources, which the table keeps), and in BGP by the
+// domain's Site-of-Origin.
+//
+//	MetalBond session -- Channel --> table -- Export --> BGP speaker
+//	MetalBond session <-- reader --- table <-- Import -- BGP speaker
+//
+// Three rules cut every circle:
+//   - what came from BGP is not exported to BGP: the readers of Export do not
+//     show it, and a sibling gateway's copy of it, heard from a MetalBond
+//     server, is known by its next hop;
+//   - what this MetalBond domain gave to BGP, through whichever gateway, is
+//     not imported again: it carries the domain's Site-of-Origin;
+//   - a server's word on what this bridge itself says to servers does not
+//     count (own.go).
+
 import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
 	"github.com/sirupsen/logrus"
 
 	"mbbgp/config"
@@ -8,15 +31,75 @@ import (
 )
 
 // Bridge is the policy between MetalBond, the table and BGP; one per process.
+// All methods may be called at the same time from any goroutine.
 type Bridge struct {
-	table *rib.Table
-	log   logrus.FieldLogger
-	bgp   *BGP
+	table    *rib.Table
+	log      logrus.FieldLogger
+	networks map[rib.VNI]*network // fixed
+	sorted   []*network           // the same by VNI
+	own      map[netip.Addr]bool  // gateway addresses of this bridge
+	pools    []netip.Prefix       // next hops of all gateways
+	bgp      *BGP
+	servers  servers
 }
 
-// New makes a bridge. cfg is not changed and not kept.
+// network is the policy of one configured VNI. It never changes.
+type network struct {
+	vni      rib.VNI
+	gateway  netip.Addr // invalid if there is none
+	self     bool       // exports say this gateway as next hop, not the hypervisor
+	imports  config.Import
+	exports  config.Export
+	types    uint8 // bit set of exports.Types
+	in       importState
+	out      exportState
+	admitted tableLimit
+}
+
+// New makes a bridge over a table. cfg is neither changed nor kept. The error
+// says which values contradict each other.
 func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge, error) {
-	return &Bridge{table: table, log: log, bgp: &BGP{}}, nil
+	b := &Bridge{
+		table:    table,
+		log:      log,
+		networks: map[rib.VNI]*network{},
+		own:      map[netip.Addr]bool{},
+		pools:    slices.Clone(cfg.MetalBond.Gateways),
+	}
+	for i := range cfg.VNIs {
+		c := &cfg.VNIs[i]
+		n := &network{
+			vni:     rib.VNI(c.VNI),
+			gateway: c.Gateway,
+			self:    c.Encapsulation == config.EncapVXLAN,
+			imports: c.Import,
+			exports: c.Export,
+		}
+		for _, t := range c.Export.Types {
+			n.types |= 1 << t
+		}
+		if len(c.Export.Types) == 0 {
+			n.types = 1 << config.HopStandard
+		}
+		if b.networks[n.vni] != nil {
+			return nil, fmt.Errorf("vni %d is configured twice", n.vni)
+		}
+		if cfg.BGP != nil && (n.vni == 0 || n.vni > maxVNI) {
+			return nil, fmt.Errorf("vni %d does not fit into an EVPN label (1 to %d)", n.vni, maxVNI)
+		}
+		if c.Gateway.IsValid() {
+			b.own[c.Gateway] = true
+		}
+		b.networks[n.vni] = n
+		b.sorted = append(b.sorted, n)
+	}
+	slices.SortFunc(b.sorted, func(x, y *network) int { return int(int64(x.vni) - int64(y.vni)) })
+	if cfg.BGP != nil && (!cfg.RouterID.Is4() || !cfg.VXLAN.Local.IsValid()) {
+		return nil, errors.New("BGP needs an IPv4 router-id and a local VXLAN address")
+	}
+	var err error
+	b.bgp, err = newBGP(b, cfg)
+	return b, err
 }
 
 // Table is where the routes are.
@@ -24,3 +107,17 @@ func (b *Bridge) Table() *rib.Table { return b.table }
 
 // BGP is the side of the bridge that the BGP speaker talks to.
 func (b *Bridge) BGP() *BGP { return b.bgp }
+
+// gatewayHop reports whether a next hop is a gateway's: of this bridge or of
+// any other of the domain. Its routes were learnt from another protocol.
+func (b *Bridge) gatewayHop(target netip.Addr) bool {
+	if b.own[target] {
+		return true
+	}
+	for _, p := range b.pools {
+		if p.Contains(target) {
+			return true
+		}
+	}
+	return false
+}

@@ -36,6 +36,7 @@ const (
 	NoGateway Reason = "no-gateway"    // a VXLAN route into a VNI without gateway address
 
 	// The table into BGP (BGP.Export), for one next hop.
+	FromBGP     Reason = "from-bgp"      // learnt from BGP
 	HopType     Reason = "next-hop-type" // not one of export.types
 	GatewayPool Reason = "gateway-pool"  // the next hop of a gateway: learnt from elsewhere
 	SlotLimit   Reason = "max-next-hops" // more next hops of one prefix than route distinguishers

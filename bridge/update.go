@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 
@@ -99,22 +98,6 @@ type Update struct {
 	Neighbor netip.Addr
 }
 
-// siteOfOrigin makes the Route Origin community (sub-type 0x03) of the domain,
-// whichever sub-type it was written with (RFC 4360 section 5).
-func siteOfOrigin(domain ExtendedCommunity) ExtendedCommunity {
-	domain[1] = 0x03
-	return domain
-}
-
-// tunnelLabel is the 24-bit field of an EVPN label that carries a VNI.
-const maxLabel = 1<<24 - 1
-
-// number is the local administrator of a route target: 4 octets with a 2-octet
-// AS, 2 octets with a 4-octet AS or an IPv4 address (RFC 4360 section 3.1,
-// RFC 5668 section 2).
-func number(rt RouteTarget) uint32 {
-	if rt[0]&0x3f == 0 {
-		return binary.BigEndian.Uint32(rt[4:8])
-	}
-	return uint32(binary.BigEndian.Uint16(rt[6:8]))
-}
+// maxVNI is the largest VNI that the 24-bit label field of EVPN carries
+// (RFC 8365 section 5.1.3).
+const maxVNI = 1<<24 - 1

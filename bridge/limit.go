@@ -1,0 +1,106 @@
+package bridge
+
+// A limit refuses what is beyond it and remembers no more of that than a
+// number. It is crossed when it first refuses, and clear again when less than
+// nine tenths are used: between the two, one line is logged at each end, and
+// however often routes come and go at the edge there are no more.
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sirupsen/logrus"
+
+	"mbbgp/rib"
+)
+
+// LimitStats is the state of one limit.
+type LimitStats struct {
+	Max     int    // 0: no limit
+	Used    int    // what counts against it
+	Refused uint64 // routes refused since it was last clear
+	Over    bool   // it has refused and is not clear yet
+}
+
+// limit counts what is admitted. Its owner guards it.
+type limit struct{ LimitStats }
+
+// full reports whether one more would be too many.
+func (l *limit) full() bool { return l.Max > 0 && l.Used >= l.Max }
+
+// refuse counts a refusal and reports whether it is the first since l was clear.
+func (l *limit) refuse() (crossed bool) {
+	crossed = !l.Over
+	l.Over = true
+	l.Refused++
+	return crossed
+}
+
+// clear reports whether l has just become clear.
+func (l *limit) clear() bool {
+	if !l.Over || l.Used*10 >= l.Max*9 {
+		return false
+	}
+	l.Over, l.Refused = false, 0
+	return true
+}
+
+func logCrossed(log logrus.FieldLogger, l LimitStats) {
+	log.WithField("max", l.Max).Warn("maximum of prefixes reached, further ones are refused")
+}
+
+func logClear(log logrus.FieldLogger, l LimitStats) {
+	log.WithFields(logrus.Fields{"max": l.Max, "used": l.Used}).Info("below the maximum of prefixes again")
+}
+
+// tableLimit bounds the prefixes of a VNI, whoever announced them, against
+// MetalBond announcements. The table does the counting.
+type tableLimit struct {
+	on    atomic.Bool // Max is set; without, announcements do not meet here
+	mu    sync.Mutex
+	limit // guarded by mu
+}
+
+// LimitVNI sets how many prefixes a configured VNI may hold, from whichever
+// source, before MetalBond announcements of further ones are refused; 0 is no
+// limit. Routes that are there stay. A refused route is not remembered: it
+// gets in when its announcer says it again and there is room. It reports
+// whether the VNI is configured.
+func (b *Bridge) LimitVNI(vni rib.VNI, prefixes int) bool {
+	n := b.networks[vni]
+	if n == nil {
+		return false
+	}
+	t := &n.admitted
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Max = prefixes
+	t.on.Store(prefixes > 0)
+	return true
+}
+
+// room reports whether the VNI may take p, and counts a refusal. The caller
+// holds mu until p is in the table, so that looking and adding are one step.
+func (t *tableLimit) room(b *Bridge, vni rib.VNI, p netip.Prefix) bool {
+	log := b.log.WithField("vni", vni)
+	t.Used = b.table.Stats(vni).Prefixes
+	if t.clear() {
+		logClear(log, t.LimitStats)
+	}
+	if !t.full() || len(b.table.Lookup(vni, p)) > 0 {
+		return true
+	}
+	if t.refuse() {
+		logCrossed(log, t.LimitStats)
+	}
+	return false
+}
+
+// stats returns the state of the limit at this moment.
+func (t *tableLimit) stats(b *Bridge, vni rib.VNI) LimitStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Used = b.table.Stats(vni).Prefixes
+	return t.LimitStats
+}
