@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
@@ -30,9 +31,8 @@ anything. Everything that is wrong is printed on standard error, one line each:
 and the exit code is 1. A good file is summed up in one line.`,
 		Example: `  mbbgp check -c mbbgp.yaml
   mbbgp check -c mbbgp.yaml && systemctl reload mbbgp`,
-		Args: cobra.NoArgs,
 	}
-	path := configFlag(c)
+	path := configFile(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path)
 		if err == nil {
@@ -56,10 +56,10 @@ func checkUse(file string, cfg *config.Config) error {
 	var problems []error
 	if cfg.BGP != nil {
 		for i, n := range cfg.BGP.Neighbors {
-			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.neighbors[%d]", i), n.PasswordFile))
+			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.neighbors[%d].password-file", i), n.PasswordFile))
 		}
 		for i, n := range cfg.BGP.DynamicNeighbors {
-			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.dynamic-neighbors[%d]", i), n.PasswordFile))
+			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.dynamic-neighbors[%d].password-file", i), n.PasswordFile))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -86,9 +86,31 @@ func checkPassword(file, where, password string) error {
 		return nil
 	}
 	if _, err := os.ReadFile(password); err != nil {
-		return fmt.Errorf("%s: %s.password-file: %w", file, where, err)
+		e := &config.Error{File: file, Path: where, Problem: err.Error()}
+		e.Line, e.Column = position(file, where)
+		return e
 	}
 	return nil
+}
+
+// position finds the value at a path in a file that has been parsed before. A
+// value that the file has by reference only is said to be at its beginning.
+func position(file, where string) (line, column int) {
+	path, err := yaml.PathString("$." + where)
+	if err != nil {
+		return 1, 1
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return 1, 1
+	}
+	defer f.Close()
+	node, err := path.ReadNode(f)
+	if err != nil {
+		return 1, 1
+	}
+	at := node.GetToken().Position
+	return at.Line, at.Column
 }
 
 // summary says in one line what a configuration makes of the process.

@@ -2,9 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -105,15 +105,15 @@ func addKernelFlags(c *cobra.Command) func() error {
 func (f *clientFlags) config(args []string) (*config.Config, []rib.VNI, error) {
 	cfg := f.plainFlags.config()
 	if len(f.servers) == 0 {
-		return nil, nil, usageError{fmt.Errorf("--server is missing: at least one HOST:PORT to connect to")}
+		return nil, nil, usageError{errors.New("--server is missing: name at least one HOST:PORT to connect to")}
 	}
 	for _, s := range f.servers {
-		host, port, err := net.SplitHostPort(s)
-		if _, badPort := strconv.ParseUint(port, 10, 16); err != nil || badPort != nil || host == "" {
-			return nil, nil, usageError{fmt.Errorf("--server %s: want HOST:PORT, such as [2001:db8::a]:4711", s)}
+		server, err := parseServer(s)
+		if err != nil {
+			return nil, nil, err
 		}
+		cfg.MetalBond.Servers = append(cfg.MetalBond.Servers, server)
 	}
-	cfg.MetalBond.Servers = f.servers
 	var vnis []rib.VNI
 	for _, n := range f.subscribe {
 		if n > 1<<32-1 {

@@ -76,9 +76,28 @@ Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong.`,
 	return root
 }
 
-// configFlag adds -c, the configuration file.
-func configFlag(c *cobra.Command) *string {
+// configFile makes a command take the configuration file, with or without -c
+// before it, and returns where its path will be.
+func configFile(c *cobra.Command) *string {
 	path := c.Flags().StringP("config", "c", "/etc/mbbgp/mbbgp.yaml", "configuration `FILE`")
-	_ = c.MarkFlagFilename("config", "yaml", "yml") // only fails for a flag that is not there
+	c.Use += " [[-c] FILE]"
+	c.DisableFlagsInUseLine = true
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 && c.Flags().Changed("config") {
+			return fmt.Errorf("one file only, not %s too", args[0])
+		}
+		if err := cobra.MaximumNArgs(1)(c, args); err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			*path = args[0]
+		}
+		return nil
+	}
+	extensions := []string{"yaml", "yml"}
+	_ = c.MarkFlagFilename("config", extensions...) // only fails for a flag that is not there
+	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return extensions, cobra.ShellCompDirectiveFilterFileExt
+	}
 	return path
 }

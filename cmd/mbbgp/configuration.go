@@ -18,9 +18,8 @@ With --reference, print an example file that names every setting and says what
 it does, what is allowed and what the default is.`,
 		Example: `  mbbgp config -c mbbgp.yaml
   mbbgp config --reference > mbbgp.yaml`,
-		Args: cobra.NoArgs,
 	}
-	path := configFlag(c)
+	path := configFile(c)
 	c.Flags().BoolVar(&reference, "reference", false, "print the commented reference file instead")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if reference {

@@ -41,8 +41,10 @@ The exit code is 0 only if everything was really seen at the far end.`,
 	c.Flags().BoolVar(&fast, "fast", false, "do not pause between steps")
 	c.Flags().BoolVar(&slow, "slow", false, "pause for longer between steps")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the log on standard error")
-	c.MarkFlagsMutuallyExclusive("fast", "slow")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if fast && slow {
+			return usageError{errors.New("--fast and --slow exclude each other")}
+		}
 		out := c.OutOrStdout()
 		o := demoOptions{out: out, log: io.Discard, live: isTerminal(out) && !verbose, patience: 10 * time.Second}
 		if verbose {

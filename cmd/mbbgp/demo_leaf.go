@@ -26,9 +26,6 @@ type leaf struct {
 	vnis  []rib.VNI
 }
 
-// server is where the leaf's subnets are, as its own VRF sees it.
-var server = rib.NextHop{Target: netip.MustParseAddr("2001:db8:2::5")}
-
 func newLeaf(name string, cfg *config.Config, b *board, log logrus.FieldLogger) (*leaf, error) {
 	node, err := newDaemon(cfg, log)
 	if err != nil {
@@ -106,14 +103,19 @@ func (l *leaf) look(ctx context.Context, changed <-chan struct{}) error {
 func (l *leaf) announce(vni rib.VNI, prefix string) error {
 	p := netip.MustParsePrefix(prefix)
 	l.board.put(sight{l.name, vni, p, "own"}, detail{own: true})
-	return l.own.Announce(vni, p, server)
+	return l.own.Announce(vni, p, l.hop())
+}
+
+// hop is where the leaf's subnets are, as its own VRFs see it.
+func (l *leaf) hop() rib.NextHop {
+	return rib.NextHop{Target: netip.MustParseAddr(leafHost)}
 }
 
 // withdraw takes a subnet from the fabric.
 func (l *leaf) withdraw(vni rib.VNI, prefix string) {
 	p := netip.MustParsePrefix(prefix)
 	l.board.drop(sight{l.name, vni, p, "own"})
-	l.own.Withdraw(vni, p, server)
+	l.own.Withdraw(vni, p, l.hop())
 }
 
 // established reports whether the session with the bridge is up.
@@ -133,7 +135,8 @@ func evpnDetail(p gobgp.Path) detail {
 	for _, t := range a.RouteTargets {
 		targets = append(targets, strings.TrimPrefix(t.String(), "target:"))
 	}
-	text := fmt.Sprintf("VNI %d  %v  EVPN type %d  RD %v  RT %s", p.Label, p.NLRI.Prefix, p.NLRI.Kind, p.NLRI.RD, strings.Join(targets, ","))
+	text := fmt.Sprintf("VNI %d  %v  EVPN type %d  RD %v  RT %s  label %d",
+		p.Label, p.NLRI.Prefix, p.NLRI.Kind, p.NLRI.RD, strings.Join(targets, ","), p.Label)
 	if a.Encapsulation == bridge.TunnelVXLAN {
 		text += fmt.Sprintf("  VTEP %v  MAC %v", a.NextHop, a.RouterMAC)
 	} else {

@@ -32,14 +32,16 @@ const (
 	tenantA rib.VNI = 200 // vxlan
 	tenantB rib.VNI = 300 // ip-in-ip
 
-	vmA     = "10.1.0.7/32"       // on hypervisor-a
-	vmA6    = "2001:db8:a::7/128" // the same machine
-	vmA2    = "10.1.0.8/32"       // another one there
-	natA    = "198.51.100.9/32"   // a NAT address that hypervisors share
-	vmB     = "10.2.0.9/32"       // on hypervisor-b
-	anycast = "10.9.0.1/32"       // on both
-	subnet  = "192.168.5.0/24"    // in the fabric
-	gateway = "2001:db8:f::200"   // where hypervisors send tenant-a's fabric traffic
+	vmA      = "10.1.0.7/32"       // on hypervisor-a
+	vmA6     = "2001:db8:a::7/128" // the same machine
+	vmA2     = "10.1.0.8/32"       // another one there
+	natA     = "198.51.100.9/32"   // a NAT address that hypervisors share
+	vmB      = "10.2.0.9/32"       // on hypervisor-b
+	anycast  = "10.9.0.1/32"       // on both
+	subnet   = "192.168.5.0/24"    // in the fabric
+	direct   = "192.168.6.0/24"    // in the fabric, in the other VNI
+	leafHost = "2001:db8:2::5"     // where the leaf has its subnets
+	gateway  = "2001:db8:f::200"   // where hypervisors send tenant-a's fabric traffic
 )
 
 func (d *demo) steps() []step {
@@ -79,8 +81,8 @@ func (d *demo) steps() []step {
 			d.hears(b, tenantA, subnet, gateway),
 		},
 	}, {
-		what: "One address on both hypervisors, in a VNI that needs no gateway",
-		why:  "With ip-in-ip the hypervisors themselves are the next hops. Each has an RD of its own, so route reflectors keep both.",
+		what: "A VNI that needs no gateway, and an address on both hypervisors",
+		why:  "With ip-in-ip packets go straight to the next hop. Each path has an RD of its own, so route reflectors keep both.",
 		do: func(context.Context) error {
 			if err := d.b.announce(tenantA, vmB, standard); err != nil {
 				return err
@@ -88,11 +90,16 @@ func (d *demo) steps() []step {
 			if err := d.a.announce(tenantB, anycast, standard); err != nil {
 				return err
 			}
-			return d.b.announce(tenantB, anycast, standard)
+			if err := d.b.announce(tenantB, anycast, standard); err != nil {
+				return err
+			}
+			return d.leaf.announce(tenantB, direct)
 		},
 		observe: []observation{
 			d.hears(leaf, tenantB, anycast, "2001:db8:1::a "),
 			d.hears(leaf, tenantB, anycast, "2001:db8:1::b "),
+			d.hears(a, tenantB, direct, leafHost),
+			d.hears(b, tenantB, direct, leafHost),
 			d.hears(leaf, tenantA, vmB, "192.0.2.1 "),
 			d.hears(a, tenantA, vmB, "2001:db8:1::b"),
 		},
@@ -136,7 +143,8 @@ func (d *demo) steps() []step {
 			d.loses(leaf, tenantA, vmB),
 			d.loses(a, tenantA, vmB),
 			d.keeps(leaf, tenantB, anycast, "2001:db8:1::a ", 1),
-			d.keeps(leaf, tenantA, vmA2, "192.0.2.1 ", 1),
+			last(d.keeps(leaf, tenantA, vmA2, "192.0.2.1 ", 1)),
+			last(d.keeps(a, tenantB, direct, leafHost, 1)),
 		},
 	}}
 }
@@ -186,13 +194,18 @@ func (d *demo) keeps(place string, vni rib.VNI, prefix, hop string, n int) obser
 
 // never looks, at the end of a step, whether a place has not heard of a prefix.
 func (d *demo) never(place string, vni rib.VNI, prefix string) observation {
-	o := d.loses(place, vni, prefix)
-	o.last = true
+	o := last(d.loses(place, vni, prefix))
 	o.want = fmt.Sprintf("VNI %d  %s never comes", vni, prefix)
 	see := o.see
 	o.see = func() (string, bool) {
 		_, ok := see()
 		return o.want, ok
 	}
+	return o
+}
+
+// last makes an observation wait for all the others.
+func last(o observation) observation {
+	o.last = true
 	return o
 }

@@ -23,10 +23,7 @@ type view struct {
 	drawn  int // lines of the table on the screen
 }
 
-const (
-	placeWidth = 13
-	textWidth  = 118
-)
+const placeWidth = 13
 
 func newView(out io.Writer, live bool, b *board, places []string) *view {
 	v := &view{out: out, live: live, width: 100, board: b, places: places}
@@ -62,7 +59,7 @@ func (v *view) step(n int, s step) {
 
 // seen shows what was seen, where, and how long after the step began.
 func (v *view) seen(place, text string, took time.Duration) {
-	v.print(fmt.Sprintf("   %s %s %s %s", v.green("ok"), pad(place, placeWidth), pad(text, textWidth), v.dim(duration(took))))
+	v.print(fmt.Sprintf("   %s %9s  %s %s", v.green("ok"), duration(took), pad(place, placeWidth), text))
 }
 
 // failed shows what did not happen.
@@ -77,9 +74,9 @@ func (v *view) end(results []result, total time.Duration) {
 	v.live = false
 	v.print("", "Everything was seen at the far end:")
 	for i, r := range results {
-		v.print(fmt.Sprintf("   %d. %s %s", i+1, pad(r.what, 68), duration(r.took)))
+		v.print(fmt.Sprintf("   %9s  %d. %s", duration(r.took), i+1, r.what))
 	}
-	v.print(fmt.Sprintf("   all in %s.", duration(total)), "",
+	v.print(fmt.Sprintf("   %9s  in all, with the pauses", duration(total)), "",
 		"Next: 'mbbgp config --reference > mbbgp.yaml' for a configuration of your own,",
 		"      'mbbgp check -c mbbgp.yaml' and 'mbbgp run -c mbbgp.yaml'.")
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,4 +79,19 @@ func parseListen(text string) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port()), nil
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
+}
+
+// parseServer reads HOST:PORT; without a port it is MetalBond's.
+func parseServer(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = strings.Trim(text, "[]"), strconv.Itoa(config.DefaultMetalBondPort)
+		if _, notIP := netip.ParseAddr(host); notIP != nil && strings.Contains(host, ":") {
+			host = ""
+		}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" {
+		return "", usageError{fmt.Errorf("--server %s: want HOST:PORT, such as [2001:db8::a]:4711", text)}
+	}
+	return net.JoinHostPort(host, port), nil
 }

@@ -18,9 +18,8 @@ and the tables are served on the configuration's 'http' address.`,
 		Example: `  mbbgp run -c mbbgp.yaml
   mbbgp run -c mbbgp.yaml --log-level debug --log-format text
   curl http://127.0.0.1:4712/readyz`,
-		Args: cobra.NoArgs,
 	}
-	path := configFlag(c)
+	path := configFile(c)
 	logging := addLogFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path)
