@@ -167,9 +167,9 @@ func (d *decoder) timers(n *node, path string) Timers {
 	t := timersDefaults()
 	if !d.mapping(n, path, "a mapping",
 		field{"hold", func(n *node, path string) {
-			t.Hold = d.duration(0, maxSeconds, true)(n, path)
+			t.Hold = d.duration(0, longest, true)(n, path)
 			if t.Hold == time.Second || t.Hold == 2*time.Second {
-				d.bad(n, path, "%s is out of range (0s, or 3s to %s)", show(n.text), duration(maxSeconds))
+				d.bad(n, path, "%s is out of range (0s, or 3s to %s)", show(n.text), duration(longest))
 			}
 			t.Keepalive = (t.Hold / 3).Truncate(time.Second)
 		}},
@@ -180,7 +180,7 @@ func (d *decoder) timers(n *node, path string) Timers {
 			}
 			t.Keepalive = d.duration(low, t.Keepalive, true)(n, path)
 		}},
-		field{"connect-retry", into(&t.ConnectRetry, d.duration(time.Second, maxSeconds, true))},
+		field{"connect-retry", into(&t.ConnectRetry, d.duration(time.Second, longest, true))},
 	) {
 		return Timers{}
 	}

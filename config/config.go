@@ -128,7 +128,7 @@ type VNI struct {
 	VNI           uint32        // vni: 1 to 16777215; without bgp to 4294967295; required
 	Name          string        // name: for people; default ""
 	Encapsulation Encapsulation // encapsulation: of the fabric side; default vxlan
-	RD            RD            // rd: route distinguisher (RFC 4364 section 4.2); default zero (auto in the file): router-id and an index from the allocator
+	RD            RD            // rd: route distinguisher (RFC 4364 section 4.2) of the first next hop of each prefix; default zero (auto in the file): router-id and an index
 	AutoRT        AutoRT        // auto-rt: targets of the directions that name none; default as-vni, none if both directions name theirs
 	Import        Import        // import: BGP to MetalBond
 	Export        Export        // export: MetalBond to BGP

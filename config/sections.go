@@ -14,7 +14,7 @@ import (
 
 const (
 	day        = 24 * time.Hour
-	maxSeconds = 65535 * time.Second
+	longest = 65535 * time.Second
 )
 
 func (d *decoder) config(n *node) *Config {
@@ -85,7 +85,7 @@ func (d *decoder) metalBond(n *node, path string) MetalBond {
 	d.mapping(n, path, "a mapping",
 		field{"listen", into(&m.Listen, d.listens(DefaultMetalBondPort, 0))},
 		field{"servers", into(&m.Servers, setOf(d, "a list of HOST:PORT", d.server))},
-		field{"keepalive", into(&m.Keepalive, d.duration(time.Second, maxSeconds, true))},
+		field{"keepalive", into(&m.Keepalive, d.duration(time.Second, longest, true))},
 		field{"hold", into(&m.Hold, d.duration(0, day, false))},
 		field{"gateways", into(&m.Gateways, setOf(d, "a list of IPv6 prefixes", d.prefix6))},
 		field{"nexthops", into(&m.NextHops, oneOf[NextHops](d, nextHopsNames))},

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// base is what most rows need to be wrong in one place only; their text begins
+// in line 4.
+const base = "router-id: 192.0.2.1\nasn: 65001\ndomain: 65001:1\n"
+
+// malformed has files and all of what is said about them.
+var malformed = []struct {
+	name string
+	file string
+	want []string
+}{
+	// The file as a whole.
+	{"an empty file", "", []string{`f:1:1: the file is empty, want a mapping`}},
+	{"comments alone", "# nothing\n", []string{`f:1:1: the file is empty, want a mapping`}},
+	{"a scalar", "hello\n", []string{`f:1:1: hello is not a mapping`}},
+	{"a list", "- asn: 1\n", []string{`f:1:1: a list, want a mapping`}},
+	{"two documents", "asn: 1\n---\nasn: 2\n", []string{`f:2:1: a second document, want one`}},
+	{"a directive", "%YAML 1.2\n---\nasn: 1\n", []string{`f:1:1: a directive, want none`}},
+	{"a tab as indentation", "log:\n\tlevel: info\n", []string{`f:2:1: a tab in the indentation, want spaces`}},
+	{"a control character", "asn: 1\x00\n", []string{`f:1:7: the character U+0000 is not allowed, want printable UTF-8`}},
+	{"text that is not UTF-8", "# caf\xe9\n", []string{`f:1:6: the byte 0xe9 is not allowed, want printable UTF-8`}},
+	{"an overlong line", "# " + strings.Repeat("x", 5000), []string{`f:1:1: the line has 5002 bytes, want at most 4096`}},
+	{"an open list", "metalbond:\n  servers: [a\nasn: 1\n", []string{`f:3:1: YAML: ',' or ']' must be specified`}},
+	{"an open quote", "asn: \"1\n", []string{`f:1:6: YAML: could not find end character of double-quoted text`}},
+	{"a list nested without end", strings.Repeat("[", 100), []string{`f:1:33: YAML: nested more than 32 deep`}},
+	{"a mapping nested without end", nested(40), []string{`f:1:1: a: unknown key (` + rootKeys + `)`, `f:34:34: ` + strings.Repeat("a.", 32) + `a: nested more than 32 deep`}},
+	{"a mapping of too many keys", strings.Repeat("a: 1\n", 300), []string{`f:257:1: YAML: more than 256 keys in one mapping`}},
+	{"a tag", "asn: !!int 1\n", []string{`f:1:6: asn: the tag !!int, want a value without a tag`}},
+	{"a duplicate key", "asn: 1\nasn: 2\n", []string{`f:2:1: asn: the key is already in line 1`}},
+	{"a duplicate key further in", "log: {level: info, level: debug}\n", []string{`f:1:20: log.level: the key is already in line 1`}},
+	{"an unknown key", "asm: 1\n", []string{`f:1:1: asm: unknown key (` + rootKeys + `)`}},
+	{"a section that is not known", "kernel: {}\n", []string{`f:1:1: kernel: unknown key (` + rootKeys + `)`}},
+	{"an unknown key further in", "log:\n  levle: info\n", []string{`f:2:3: log.levle: unknown key (level, format)`}},
+	{"a key that is a list", "{[1]: 2}\n", []string{`f:1:5: YAML: found an invalid key for this map`}},
+	{"an alias before its anchor", "asn: *a\nlog: &a {}\n", []string{`f:1:6: asn: there is no anchor &a before this alias`}},
+	{"an anchor inside itself", "log: &a\n  level: *a\n", []string{`f:2:10: log.level: there is no anchor &a before this alias`}},
+	{"a merge of a list of numbers", "log:\n  <<: [1]\n", []string{`f:2:7: log.<<: a list, want an alias of a mapping, or a list of them`}},
+
+	// Top level.
+	{"a section without a value", "log:\n", []string{`f:1:1: log: nothing, want a mapping`}},
+	{"a router-id of the other family", "router-id: 2001:db8::1\n", []string{`f:1:12: router-id: 2001:db8::1 is not an IPv4 address other than 0.0.0.0`}},
+	{"an unspecified router-id", "router-id: 0.0.0.0\n", []string{`f:1:12: router-id: 0.0.0.0 is not an IPv4 address other than 0.0.0.0`}},
+	{"an asn of zero", "asn: 0\n", []string{`f:1:6: asn: 0 is out of range (1 to 4294967294)`}},
+	{"an asn beyond everything", "asn: 99999999999999999999\n", []string{`f:1:6: asn: 99999999999999999999 is out of range (1 to 4294967294)`}},
+	{"a negative asn", "asn: -1\n", []string{`f:1:6: asn: -1 is out of range (1 to 4294967294)`}},
+	{"an asn in quotes", "asn: \"1\"\n", []string{`f:1:6: asn: the text "1" is not a number (1 to 4294967294)`}},
+	{"an asn with underscores", "asn: 65_001\n", []string{`f:1:6: asn: 65_001 is not a number (1 to 4294967294)`}},
+	{"an asn in hexadecimal", "asn: 0x10\n", []string{`f:1:6: asn: 0x10 is not a number (1 to 4294967294)`}},
+	{"an asn that is a list", "asn: [1]\n", []string{`f:1:6: asn: a list, want a number (1 to 4294967294)`}},
+	{"a domain without number", "domain: 65001\n", []string{`f:1:9: domain: 65001 is not a Site-of-Origin, such as 65001:1 or origin:192.0.2.1:1`}},
+	{"a domain with too large a number", "domain: 192.0.2.1:65536\n", []string{`f:1:9: domain: 192.0.2.1:65536: number 65536 is out of range (0 to 65535)`}},
+	{"a domain of a too large system", "domain: 4294967296:1\n", []string{`f:1:9: domain: 4294967296:1: autonomous system 4294967296 is out of range (0 to 4294967295)`}},
+	{"a relative state directory", "state-directory: state\n", []string{`f:1:18: state-directory: state is not an absolute path, or off`}},
+	{"a VTEP that is multicast", "vxlan: {local: 224.0.0.1}\n", []string{`f:1:16: vxlan.local: 224.0.0.1 is no address of a host`}},
+	{"a VTEP that is IPv4-mapped", "vxlan: {local: \"::ffff:192.0.2.1\"}\n", []string{`f:1:16: vxlan.local: ::ffff:192.0.2.1 is IPv4-mapped, want 192.0.2.1`}},
+	{"a short router MAC", "vxlan: {router-mac: 02:00:00:00:00}\n", []string{`f:1:21: vxlan.router-mac: 02:00:00:00:00 is not a MAC address, such as 02:00:c0:00:02:01`}},
+	{"a multicast router MAC", "vxlan: {router-mac: 01:00:5e:00:00:01}\n", []string{`f:1:21: vxlan.router-mac: 01:00:5e:00:00:01 is no address of a host, want a unicast MAC address`}},
+	{"a zero router MAC", "vxlan: {router-mac: 00:00:00:00:00:00}\n", []string{`f:1:21: vxlan.router-mac: 00:00:00:00:00:00 is no address of a host, want a unicast MAC address`}},
+	{"an unknown log level", "log: {level: loud}\n", []string{`f:1:14: log.level: loud is not one of info, error, warning, debug, trace`}},
+	{"an HTTP address that is a name", "http: localhost:80\n", []string{`f:1:7: http: localhost:80 is not an address to listen on such as [::]:4712`}},
+
+	// metalbond.
+	{"a listener without address", "metalbond: {listen: 4711}\n", []string{`f:1:21: metalbond.listen: 4711 is not an address to listen on such as [::]:4711`}},
+	{"the same listener twice", "metalbond:\n  listen:\n    - \"[::]:4711\"\n    - \"::\"\n", []string{`f:4:7: metalbond.listen[1]: :: is there already (line 3)`}},
+	{"nothing to listen on and nobody to talk to", "metalbond: {listen: off}\n", []string{`f:1:21: metalbond.listen: off without servers leaves MetalBond nothing to do`}},
+	{"a server with a bad port", "metalbond: {servers: [\"a:0\", \"b:99999\"]}\n", []string{
+		`f:1:23: metalbond.servers[0]: port 0 is out of range (1 to 65535)`,
+		`f:1:30: metalbond.servers[1]: port 99999 is out of range (1 to 65535)`}},
+	{"the same server twice", "metalbond: {servers: [a, \"a:4711\"]}\n", []string{`f:1:26: metalbond.servers[1]: a:4711 is there already (line 1)`}},
+	{"a server that is no name", "metalbond: {servers: [a b]}\n", []string{`f:1:23: metalbond.servers[0]: "a b" is not a server such as [2001:db8::a]:4711 or name:4711`}},
+	{"a keepalive without unit", "metalbond: {keepalive: 5}\n", []string{`f:1:24: metalbond.keepalive: 5 is not a duration such as 5s or 1m30s`}},
+	{"a keepalive of zero", "metalbond: {keepalive: 0s}\n", []string{`f:1:24: metalbond.keepalive: 0s is out of range (1s to 65535s)`}},
+	{"a keepalive with a fraction", "metalbond: {keepalive: 1500ms}\n", []string{`f:1:24: metalbond.keepalive: 1500ms has a fraction, want whole seconds`}},
+	{"a negative hold", "metalbond: {hold: -1s}\n", []string{`f:1:19: metalbond.hold: -1s is out of range (0s to 24h)`}},
+	{"a gateway pool of IPv4", "metalbond: {gateways: [10.0.0.0/8]}\n", []string{`f:1:24: metalbond.gateways[0]: 10.0.0.0/8 is not an IPv6 prefix such as 2001:db8::/32`}},
+	{"a gateway pool with host bits", "metalbond:\n  gateways:\n    - 2001:db8::1/64\n", []string{`f:3:7: metalbond.gateways[0]: 2001:db8::1/64 has host bits, want 2001:db8::/64`}},
+	{"a pace without unit", "metalbond: {pace: 400}\n", []string{`f:1:19: metalbond.pace: 400 is not a pace (auto, off, or a rate such as 400kB/s)`}},
+	{"a pace below all use", "metalbond: {pace: 999B/s}\n", []string{`f:1:19: metalbond.pace: 999B/s is out of range (1kB/s to 1000MB/s)`}},
+	{"a pace above all use", "metalbond: {server-pace: 1001MB/s}\n", []string{`f:1:26: metalbond.server-pace: 1001MB/s is out of range (1kB/s to 1000MB/s)`}},
+	{"a client without source", "metalbond:\n  clients:\n    - pace: off\n", []string{`f:3:7: metalbond.clients[0].source: missing, required`}},
+	{"the same client twice", "metalbond:\n  clients:\n    - source: ::/0\n    - source: ::/0\n", []string{`f:4:15: metalbond.clients[1].source: ::/0 is that of metalbond.clients[0] already (line 3)`}},
+
+	// bgp.
+	{"bgp without identity", "bgp: {}\nvnis: []\n", []string{
+		`f:1:1: router-id: missing, required with bgp`, `f:1:1: asn: missing, required with bgp`,
+		`f:1:1: domain: missing, required with bgp and vnis`}},
+	{"listeners with two ports", base + "bgp: {listen: [\"1.1.1.1:179\", \"1.1.1.1:1179\"]}\n", []string{`f:4:31: bgp.listen[1]: port 1179 differs from port 179 of the first address, want one port`}},
+	{"a listener with any port", base + "bgp: {listen: \"[::]:0\"}\n", []string{`f:4:15: bgp.listen: port 0 is out of range (1 to 65535)`}},
+	{"an api that is a path", base + "bgp: {api: /run/gobgp.sock}\n", []string{`f:4:12: bgp.api: /run/gobgp.sock is not unix:///PATH, IP:PORT, or off`}},
+	{"a gobgpd file and neighbours", base + "bgp:\n  gobgp-config: a.toml\n  listen: off\n  neighbors: []\n", []string{
+		`f:6:3: bgp.listen: not allowed next to gobgp-config, whose file says it`,
+		`f:7:3: bgp.neighbors: not allowed next to gobgp-config, whose file says it`}},
+	{"a neighbour without anything", base + "bgp:\n  neighbors: [{}]\n", []string{
+		`f:5:15: bgp.neighbors[0].address: missing, required`, `f:5:15: bgp.neighbors[0].asn: missing, required`}},
+	{"the same neighbour twice", base + "bgp:\n  neighbors:\n    - {address: 192.0.2.2, asn: 1}\n    - {address: 192.0.2.2, asn: 2}\n", []string{`f:7:17: bgp.neighbors[1].address: 192.0.2.2 is that of bgp.neighbors[0] already (line 6)`}},
+	{"a link-local neighbour without zone", neighbor("address: fe80::1"), []string{`f:6:16: bgp.neighbors[0].address: fe80::1 is link-local and has no zone, want one such as fe80::1%eth0`}},
+	{"a neighbour with a zone too many", neighbor("address: 2001:db8::1%eth0"), []string{`f:6:16: bgp.neighbors[0].address: 2001:db8::1%eth0 has a zone and is not link-local, want 2001:db8::1`}},
+	{"a passive neighbour without listener", base + "bgp:\n  listen: off\n  neighbors: [{address: 192.0.2.2, asn: 1, passive: true}]\n", []string{`f:6:53: bgp.neighbors[0].passive: true needs a listener, and listen is off`}},
+	{"passive that is no truth value", neighbor("address: 192.0.2.2\n      passive: yes"), []string{`f:7:16: bgp.neighbors[0].passive: yes is not true or false`}},
+	{"an external route reflector client", neighbor("address: 192.0.2.2\n      route-reflector-client: true"), []string{`f:7:31: bgp.neighbors[0].route-reflector-client: true is for iBGP, and asn 65000 is not our 65001`}},
+	{"an internal neighbour over several hops", neighbor("address: 192.0.2.2\n      multihop: 2\n      local-asn: 65000"), []string{`f:7:17: bgp.neighbors[0].multihop: 2 is for eBGP, and asn 65000 is our own`}},
+	{"a time to live of one", neighbor("address: 192.0.2.2\n      multihop: 1"), []string{`f:7:17: bgp.neighbors[0].multihop: 1 is out of range (2 to 255)`}},
+	{"a local address of the other family", neighbor("address: 192.0.2.2\n      local-address: ::1"), []string{`f:7:22: bgp.neighbors[0].local-address: ::1 is not of the family of 192.0.2.2`}},
+	{"an empty password file", neighbor("address: 192.0.2.2\n      password-file: \"\""), []string{`f:7:22: bgp.neighbors[0].password-file: "" is not the path of a file`}},
+	{"an unknown family", neighbor("address: 192.0.2.2\n      families: [l2vpn, evpn]"), []string{`f:7:18: bgp.neighbors[0].families[0]: l2vpn is not one of evpn, vpnv4, vpnv6, ipv4, ipv6`}},
+	{"a family twice", neighbor("address: 192.0.2.2\n      families: [evpn, ipv4, evpn]"), []string{`f:7:30: bgp.neighbors[0].families[2]: evpn is there already (line 7)`}},
+	{"no family", neighbor("address: 192.0.2.2\n      families: []"), []string{`f:7:17: bgp.neighbors[0].families: an empty list, want some of evpn, vpnv4, vpnv6, ipv4, ipv6`}},
+	{"a hold time that RFC 4271 forbids", neighbor("address: 192.0.2.2\n      timers: {hold: 2s}"), []string{`f:7:22: bgp.neighbors[0].timers.hold: 2s is out of range (0s, or 3s to 65535s)`}},
+	{"keepalives too far apart", neighbor("address: 192.0.2.2\n      timers: {hold: 10s, keepalive: 4s}"), []string{`f:7:38: bgp.neighbors[0].timers.keepalive: 4s is out of range (1s to 3s)`}},
+	{"a restart time that RFC 4724 has no room for", neighbor("address: 192.0.2.2\n      graceful-restart: 2h"), []string{`f:7:25: bgp.neighbors[0].graceful-restart: 2h is out of range (1s to 4095s)`}},
+	{"graceful restart that is a word", neighbor("address: 192.0.2.2\n      graceful-restart: on"), []string{`f:7:25: bgp.neighbors[0].graceful-restart: on is not off, helper, or a restart time such as 120s`}},
+	{"a limit of zero", neighbor("address: 192.0.2.2\n      max-prefixes: 0"), []string{`f:7:21: bgp.neighbors[0].max-prefixes: 0 is out of range (1 to 2147483647)`}},
+	{"dynamic neighbours without listener", base + "bgp:\n  listen: off\n  dynamic-neighbors: [{prefix: ::/0, asn: 1}]\n", []string{`f:6:22: bgp.dynamic-neighbors: they need a listener, and listen is off`}},
+	{"dynamic neighbours that are passive", base + "bgp:\n  dynamic-neighbors: [{prefix: ::/0, asn: 1, passive: true}]\n", []string{`f:5:46: bgp.dynamic-neighbors[0].passive: unknown key (prefix, ` + peeringKeys + `)`}},
+
+	// vnis.
+	{"a VNI beyond MetalBond", "vnis: [{vni: 4294967296}]\n", []string{`f:1:14: vnis[0].vni: 4294967296 is out of range (1 to 4294967295)`}},
+	{"a VNI beyond EVPN", vni("vni: 70000000000"), []string{`f:6:10: vnis[0].vni: 70000000000 is out of range (1 to 16777215)`}},
+	{"a VNI without number", vni("name: a"), []string{`f:6:5: vnis[0].vni: missing, required`}},
+	{"the same VNI twice", vni("vni: 2\n  - vni: 2\n    gateway: 2001:db8::2"), []string{`f:8:10: vnis[1].vni: 2 is that of vnis[0] already (line 6)`}},
+	{"the same name twice", "vnis:\n  - {vni: 1, name: a}\n  - {vni: 2, name: a}\n", []string{`f:3:20: vnis[1].name: a is that of vnis[0] already (line 2)`}},
+	{"a gateway of two VNIs", vni("vni: 1\n  - vni: 2\n    gateway: 2001:db8::1"), []string{`f:9:14: vnis[1].gateway: 2001:db8::1 is that of vnis[0] already (line 7)`}},
+	{"a route distinguisher of two VNIs", "vnis:\n  - {vni: 1, rd: 1:1}\n  - {vni: 2, rd: 1:1}\n", []string{`f:3:18: vnis[1].rd: 1:1 is that of vnis[0] already (line 2)`}},
+	{"vxlan without gateway", base + "bgp: {}\nvnis:\n  - vni: 1\n", []string{`f:6:5: vnis[0].gateway: missing, required for vxlan`}},
+	{"a gateway of IPv4", vni("vni: 1", "192.0.2.1"), []string{`f:7:14: vnis[0].gateway: 192.0.2.1 is not an IPv6 address of a host (not link-local, not ::1)`}},
+	{"a link-local gateway", vni("vni: 1", "fe80::1"), []string{`f:7:14: vnis[0].gateway: fe80::1 is not an IPv6 address of a host (not link-local, not ::1)`}},
+	{"an encapsulation that is not there", vni("vni: 1\n    encapsulation: srv6"), []string{`f:7:20: vnis[0].encapsulation: srv6 is not one of vxlan, ip-in-ip`}},
+	{"the zero route distinguisher", vni("vni: 1\n    rd: 0:0"), []string{`f:7:9: vnis[0].rd: 0:0 is reserved, want another route distinguisher`}},
+	{"a route distinguisher without colon", vni("vni: 1\n    rd: 200"), []string{`f:7:9: vnis[0].rd: 200 is not a route distinguisher, such as 65001:200 or 192.0.2.1:200`}},
+	{"rfc8365 and a 4-octet system", "router-id: 1.1.1.1\nasn: 65536\ndomain: 1:1\nbgp: {}\nvnis: [{vni: 1, encapsulation: ip-in-ip, auto-rt: rfc8365}]\n", []string{`f:5:51: vnis[0].auto-rt: rfc8365 has no room for asn 65536 (1 to 65535)`}},
+	{"a target that is a word", vni("vni: 1\n    import: [all]"), []string{`f:7:14: vnis[0].import[0]: all is not a route target, such as 65001:200, target:192.0.2.1:200 or *:200`}},
+	{"an export to any system", vni("vni: 1\n    export: [\"*:200\"]"), []string{`f:7:14: vnis[0].export[0]: *:200 is not a route target, such as 65001:200 or target:192.0.2.1:200`}},
+	{"the same target twice", vni("vni: 1\n    import: [1:2, target:1:2]"), []string{`f:7:19: vnis[0].import[1]: target:1:2 is there already (line 7)`}},
+	{"an import that is a word", vni("vni: 1\n    import: all"), []string{`f:7:13: vnis[0].import: all is not a list of route targets, or a mapping`}},
+	{"types of an import", vni("vni: 1\n    import: {types: [nat]}"), []string{`f:7:14: vnis[0].import.types: unknown key (targets, prefixes, max-prefixes)`}},
+	{"an export of no type", vni("vni: 1\n    export: {types: []}"), []string{`f:7:21: vnis[0].export.types: an empty list, want some of standard, nat, loadbalancer-target`}},
+	{"a rule about nothing", rule("{le: 24}"), []string{`f:9:11: vnis[0].import.prefixes[0]: want one prefix to allow or to deny`}},
+	{"a rule that cannot decide", rule("{allow: ::/0, deny: ::/0}"), []string{`f:9:11: vnis[0].import.prefixes[0]: want one prefix to allow or to deny`}},
+	{"a rule with host bits", rule("{allow: 10.1.0.0/8}"), []string{`f:9:19: vnis[0].import.prefixes[0].allow: 10.1.0.0/8 has host bits, want 10.0.0.0/8`}},
+	{"a rule with a length shorter than its prefix", rule("{allow: 10.0.0.0/8, ge: 7}"), []string{`f:9:35: vnis[0].import.prefixes[0].ge: 7 is out of range (8 to 32)`}},
+	{"a rule with crossed lengths", rule("{deny: 10.0.0.0/8, ge: 24, le: 16}"), []string{`f:9:42: vnis[0].import.prefixes[0].le: 16 is out of range (24 to 32)`}},
+
+	// Several at once, in order of position.
+	{"everything wrong at once", "http: 1\nasn: x\nlog: {level: 1}\nfoo: 1\n", []string{
+		`f:1:7: http: 1 is not an address to listen on such as [::]:4712`,
+		`f:2:6: asn: x is not a number (1 to 4294967294)`,
+		`f:3:14: log.level: 1 is not one of info, error, warning, debug, trace`,
+		`f:4:1: foo: unknown key (` + rootKeys + `)`}},
+}
+
+const (
+	rootKeys    = "router-id, asn, domain, state-directory, vxlan, metalbond, bgp, vnis, log, http"
+	peeringKeys = "asn, local-asn, local-address, description, multihop, password-file, families, route-reflector-client, timers, graceful-restart, max-prefixes"
+)
+
+func neighbor(text string) string {
+	return base + "bgp:\n  neighbors:\n    - " + text + "\n      asn: 65000\n"
+}
+
+// vni returns a file whose first VNI begins in line 6, and has a gateway
+// behind its first line.
+func vni(text string, gateway ...string) string {
+	first, rest, _ := strings.Cut(text, "\n")
+	address := "2001:db8::1"
+	if len(gateway) > 0 {
+		address = gateway[0]
+	}
+	if strings.HasPrefix(rest, "    ") {
+		return base + "bgp: {}\nvnis:\n  - " + first + "\n" + rest + "\n    gateway: " + address + "\n"
+	}
+	return base + "bgp: {}\nvnis:\n  - " + first + "\n    gateway: " + address + "\n" + rest + "\n"
+}
+
+func rule(text string) string {
+	return vni("vni: 1\n    import:\n      prefixes:\n        - " + text)
+}
+
+func nested(levels int) string {
+	var b strings.Builder
+	for i := range levels {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
+func TestMalformedFilesAreRefusedWithPlaceValueAndWhatIsAllowed(t *testing.T) {
+	for _, row := range malformed {
+		t.Run(row.name, func(t *testing.T) {
+			c, err := Parse("f", []byte(row.file))
+			if err == nil || c != nil {
+				t.Fatalf("parsed: %+v, %v", c, err)
+			}
+			if want := strings.Join(row.want, "\n"); err.Error() != want {
+				t.Errorf("error of\n%s\n got %s\nwant %s", row.file, err, want)
+			}
+		})
+	}
+}

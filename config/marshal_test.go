@@ -1,0 +1,309 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// values compares the comparable types that go-cmp cannot look into.
+var values = []cmp.Option{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
+
+type fatal interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// roundTrip checks that a configuration is what its own file says, and that
+// the file is the same every time.
+func roundTrip(t fatal, c *Config) {
+	t.Helper()
+	text, err := c.Marshal()
+	if err != nil {
+		t.Fatalf("marshal %+v: %v", c, err)
+	}
+	again, err := Parse("again", text)
+	if err != nil {
+		t.Fatalf("parse\n%s\n%v", text, err)
+	}
+	if diff := cmp.Diff(c, again, values...); diff != "" {
+		t.Fatalf("changed by\n%s\nbefore (-), after (+):\n%s", text, diff)
+	}
+	if second, err := again.Marshal(); err != nil || string(second) != string(text) {
+		t.Fatalf("first\n%s\nthen\n%s\n%v", text, second, err)
+	}
+}
+
+func TestEffectiveConfigurationParsesToItself(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { roundTrip(t, anyConfig(t)) })
+}
+
+func TestConfigurationMadeByHandIsRefusedIfNoFileCanSayIt(t *testing.T) {
+	c := Config{MetalBond: MetalBond{Keepalive: time.Millisecond}}
+	if text, err := c.Marshal(); err == nil || !strings.Contains(err.Error(), "metalbond.keepalive: 1ms is out of range") {
+		t.Errorf("marshalled\n%s\n%v", text, err)
+	}
+}
+
+// anyConfig draws a valid configuration, all defaults spelled out.
+func anyConfig(t *rapid.T) *Config {
+	c := &Config{
+		RouterID:       drawn(t, "router-id", optional(netip.Addr{}, addr4)),
+		ASN:            drawn(t, "asn", rapid.OneOf(rapid.Just[uint32](0), asn)),
+		StateDirectory: drawn(t, "state", rapid.SampledFrom([]string{"", "/var/lib/mbbgp", "/ä b/#: c"})),
+		HTTP:           drawn(t, "http", rapid.SampledFrom([]string{"", DefaultHTTP, "[::]:0"})),
+		Log:            Log{enum[LogLevel](t, logLevelNames), enum[LogFormat](t, logFormatNames)},
+	}
+	if rapid.Bool().Draw(t, "domain") {
+		v := ExtendedCommunity{drawn(t, "type", rapid.Uint8Max(2)), subTypeOrigin}
+		copy(v[2:], administrator(t, v[0]))
+		c.Domain = v
+	}
+	m := &c.MetalBond
+	*m = MetalBond{
+		Listen:     some(t, "listen", addrPort(0)),
+		Servers:    some(t, "servers", rapid.SampledFrom([]string{"a:1", "metalbond.example:4711", "[2001:db8::a]:4711", "192.0.2.1:65535"})),
+		Keepalive:  seconds(t, 1, 65535),
+		Hold:       time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "hold")),
+		Gateways:   some(t, "gateways", rapid.Custom(func(t *rapid.T) netip.Prefix { return drawnPrefix(t, addr6) })),
+		NextHops:   enum[NextHops](t, nextHopsNames),
+		Pace:       anyPace(t),
+		ServerPace: anyPace(t),
+	}
+	if len(m.Listen)+len(m.Servers) == 0 {
+		m.Servers = []string{"a:1"}
+	}
+	for _, p := range some(t, "clients", prefix) {
+		m.Clients = append(m.Clients, MetalBondClient{p, anyPace(t)})
+	}
+	if c.ASN != 0 && c.RouterID.IsValid() && c.Domain != (ExtendedCommunity{}) && rapid.Bool().Draw(t, "bgp") {
+		c.BGP = anyBGP(t, c)
+	}
+	if c.RouterID.IsValid() || rapid.Bool().Draw(t, "vxlan") {
+		c.VXLAN.Local = drawn(t, "local", rapid.OneOf(addr4, addr6))
+		c.VXLAN.RouterMAC = MAC(rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "mac"))
+		c.VXLAN.RouterMAC[0] = c.VXLAN.RouterMAC[0]&^1 | 2
+	}
+	for i, n := range some(t, "vnis", rapid.Uint32Range(1, 1<<24-1)) {
+		c.VNIs = append(c.VNIs, anyVNI(t, c, n, i))
+	}
+	return c
+}
+
+func anyBGP(t *rapid.T, c *Config) *BGP {
+	b := &BGP{API: drawn(t, "api", rapid.SampledFrom([]string{"", "unix:///run/mbbgp/gobgp.sock", "unix:///run/a b:", "[::1]:50051"}))}
+	if rapid.Bool().Draw(t, "gobgp") {
+		b.GoBGPConfig = "gobgpd.toml"
+		return b
+	}
+	b.ClusterID = drawn(t, "cluster", addr4)
+	b.Listen = some(t, "listen", addrPort(179))
+	for i := range b.Listen {
+		b.Listen[i] = netip.AddrPortFrom(b.Listen[i].Addr(), 179)
+	}
+	slices.SortFunc(b.Listen, netip.AddrPort.Compare)
+	b.Listen = slices.Compact(b.Listen)
+	for _, a := range some(t, "neighbors", rapid.OneOf(addr4, addr6, rapid.Just(netip.MustParseAddr("fe80::1%eth0")))) {
+		b.Neighbors = append(b.Neighbors, Neighbor{
+			Address: a,
+			Port:    rapid.Uint16Range(1, 65535).Draw(t, "port"),
+			Passive: len(b.Listen) > 0 && rapid.Bool().Draw(t, "passive"),
+			Peering: anyPeering(t, c, a),
+		})
+	}
+	if len(b.Listen) > 0 {
+		for _, p := range some(t, "dynamic", prefix) {
+			b.DynamicNeighbors = append(b.DynamicNeighbors, DynamicNeighbor{p, anyPeering(t, c, p.Addr())})
+		}
+	}
+	return b
+}
+
+func anyPeering(t *rapid.T, c *Config, remote netip.Addr) Peering {
+	local := addr6
+	if remote.Is4() {
+		local = addr4
+	}
+	p := Peering{
+		ASN:          drawn(t, "asn", rapid.OneOf(asn, rapid.Just(c.ASN))),
+		LocalASN:     drawn(t, "local-asn", rapid.OneOf(asn, rapid.Just(c.ASN))),
+		LocalAddress: drawn(t, "local", optional(netip.Addr{}, local)),
+		Description:  drawn(t, "description", text),
+		PasswordFile: drawn(t, "password", text),
+		Families:     some(t, "families", rapid.Custom(func(t *rapid.T) Family { return enum[Family](t, familyNames) })),
+		MaxPrefixes:  rapid.IntRange(0, 1<<31-1).Draw(t, "max"),
+		Timers:       Timers{ConnectRetry: seconds(t, 1, 65535)},
+	}
+	if len(p.Families) == 0 {
+		p.Families = []Family{FamilyEVPN}
+	}
+	if p.ASN == p.LocalASN {
+		p.RouteReflectorClient = rapid.Bool().Draw(t, "client")
+	} else {
+		p.Multihop = drawn(t, "multihop", rapid.OneOf(rapid.Just[uint8](0), rapid.Uint8Range(2, 255)))
+	}
+	if rapid.Bool().Draw(t, "hold") {
+		p.Timers.Hold = seconds(t, 3, 65535)
+		p.Timers.Keepalive = seconds(t, 1, int64(p.Timers.Hold/time.Second/3))
+	}
+	p.GracefulRestart.Mode = GracefulRestartMode(rapid.Uint8Max(2).Draw(t, "restart"))
+	if p.GracefulRestart.Mode == GracefulRestartFull {
+		p.GracefulRestart.Time = seconds(t, 1, 4095)
+	}
+	return p
+}
+
+func anyVNI(t *rapid.T, c *Config, n uint32, i int) VNI {
+	v := VNI{
+		VNI:           n,
+		Encapsulation: enum[Encapsulation](t, encapsulationNames),
+		AutoRT:        enum[AutoRT](t, autoRTNames),
+		NextHops:      enum[NextHops](t, nextHopsNames),
+		Import: Import{
+			Targets:     some(t, "import", targetMatch),
+			Prefixes:    rapid.SliceOfN(prefixRule, 0, 3).Draw(t, "rules"),
+			MaxPrefixes: rapid.IntRange(0, 1<<31-1).Draw(t, "max"),
+		},
+		Export: Export{
+			Targets:     some(t, "export", routeTarget),
+			Types:       some(t, "types", rapid.Custom(func(t *rapid.T) HopType { return enum[HopType](t, hopTypeNames) })),
+			Prefixes:    rapid.SliceOfN(prefixRule, 0, 3).Draw(t, "rules"),
+			MaxPrefixes: rapid.IntRange(0, 1<<31-1).Draw(t, "max"),
+		},
+	}
+	if s := drawn(t, "name", text); s != "" {
+		v.Name = s + string(rune('a'+i)) // unique
+	}
+	if v.Encapsulation == EncapVXLAN && c.BGP != nil || rapid.Bool().Draw(t, "gateway") {
+		a := netip.MustParseAddr("2001:db8::").As16()
+		a[14], a[15] = 1, byte(i)
+		v.Gateway = netip.AddrFrom16(a)
+	}
+	if v.AutoRT == AutoRTRFC8365 && c.ASN > 65535 {
+		v.AutoRT = AutoRTNone
+	}
+	if len(v.Export.Types) == 0 {
+		v.Export.Types = []HopType{HopStandard}
+	}
+	slices.Sort(v.Export.Types)
+	if rapid.Bool().Draw(t, "rd") {
+		v.RD = RD{1: rapid.Uint8Max(2).Draw(t, "type")}
+		copy(v.RD[2:], administrator(t, v.RD[1]))
+		v.RD[7] = byte(i + 1) // unique, not zero
+	}
+	if len(v.Import.Prefixes) == 0 {
+		v.Import.Prefixes = nil
+	}
+	if len(v.Export.Prefixes) == 0 {
+		v.Export.Prefixes = nil
+	}
+	return v
+}
+
+var (
+	asn   = rapid.OneOf(rapid.Uint32Range(1, 65535), rapid.Uint32Range(65536, 4294967294))
+	addr4 = rapid.Custom(func(t *rapid.T) netip.Addr {
+		return netip.AddrFrom4([4]byte{192, 0, rapid.Byte().Draw(t, "c"), rapid.ByteRange(1, 255).Draw(t, "d")})
+	})
+	addr6 = rapid.Custom(func(t *rapid.T) netip.Addr {
+		a := [16]byte{0x20, 1, 0xd, 0xb8}
+		copy(a[8:], rapid.SliceOfN(rapid.SampledFrom([]byte{0, 0, 0, 1, 0xff}), 8, 8).Draw(t, "host"))
+		return netip.AddrFrom16(a)
+	})
+	prefix      = rapid.Custom(func(t *rapid.T) netip.Prefix { return drawnPrefix(t, rapid.OneOf(addr4, addr6)) })
+	text        = rapid.SampledFrom([]string{"", "a", "null", "true", "12", "0x1F", "~", "- a", "a: b", "a #b", "#", "é\"\\", "[x]", "*a", "off", "a:", " a ", "<<", "1e3"})
+	routeTarget = rapid.Custom(func(t *rapid.T) RouteTarget {
+		v := RouteTarget{rapid.Uint8Max(2).Draw(t, "type"), subTypeTarget}
+		copy(v[2:], administrator(t, v[0]))
+		return v
+	})
+	targetMatch = rapid.Custom(func(t *rapid.T) TargetMatch {
+		if rapid.Bool().Draw(t, "any") {
+			return TargetMatch{Any: true, Number: rapid.Uint32().Draw(t, "number")}
+		}
+		return TargetMatch{Target: routeTarget.Draw(t, "target")}
+	})
+	prefixRule = rapid.Custom(func(t *rapid.T) PrefixRule {
+		r := PrefixRule{Allow: rapid.Bool().Draw(t, "allow"), Prefix: prefix.Draw(t, "prefix")}
+		r.GE = rapid.IntRange(r.Prefix.Bits(), r.Prefix.Addr().BitLen()).Draw(t, "ge")
+		r.LE = rapid.IntRange(r.GE, r.Prefix.Addr().BitLen()).Draw(t, "le")
+		return r
+	})
+)
+
+func drawn[T any](t *rapid.T, label string, g *rapid.Generator[T]) T { return g.Draw(t, label) }
+
+func optional[T any](none T, g *rapid.Generator[T]) *rapid.Generator[T] {
+	return rapid.OneOf(rapid.Just(none), g)
+}
+
+// some draws a few different values, nil if none.
+func some[T comparable](t *rapid.T, label string, g *rapid.Generator[T]) []T {
+	list := rapid.SliceOfNDistinct(g, 0, 3, func(v T) T { return v }).Draw(t, label)
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+func enum[T ~uint8](t *rapid.T, names []string) T {
+	return T(rapid.IntRange(0, len(names)-1).Draw(t, "enum"))
+}
+
+func seconds(t *rapid.T, low, high int64) time.Duration {
+	return time.Duration(rapid.Int64Range(low, high).Draw(t, "seconds")) * time.Second
+}
+
+func addrPort(lowest uint16) *rapid.Generator[netip.AddrPort] {
+	return rapid.Custom(func(t *rapid.T) netip.AddrPort {
+		a := drawn(t, "addr", rapid.OneOf(addr4, addr6, rapid.Just(netip.IPv6Unspecified())))
+		return netip.AddrPortFrom(a, rapid.Uint16Min(lowest).Draw(t, "port"))
+	})
+}
+
+func drawnPrefix(t *rapid.T, g *rapid.Generator[netip.Addr]) netip.Prefix {
+	a := g.Draw(t, "addr")
+	return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")).Masked()
+}
+
+func anyPace(t *rapid.T) Pace {
+	p := Pace{Mode: PaceMode(rapid.Uint8Max(2).Draw(t, "pace"))}
+	if p.Mode == PaceRate {
+		p.Rate = drawn(t, "rate", rapid.OneOf(rapid.IntRange(minRate, maxRate), rapid.Map(rapid.IntRange(1, 1000), func(n int) int { return n * 1000_000 })))
+	}
+	return p
+}
+
+// administrator draws the six bytes behind a type.
+func administrator(t *rapid.T, kind byte) []byte {
+	v := rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "value")
+	if kind == 2 && rapid.Bool().Draw(t, "short") {
+		v[0], v[1] = 0, 0
+	}
+	return v
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(Reference)
+	for _, row := range malformed {
+		f.Add([]byte(row.file))
+	}
+	f.Add([]byte("vnis: [{vni: 1, name: 'it''s', rd: 65000L:1}]\nmetalbond: {pace: 400kB/s, hold: 1h}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("f", data)
+		if err == nil {
+			roundTrip(t, c)
+		} else if c != nil {
+			t.Fatalf("a configuration and an error: %v", err)
+		}
+	})
+}
