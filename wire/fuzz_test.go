@@ -1,7 +1,7 @@
 package wire
 
 import (
-	stdbytes "bytes"
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -16,7 +16,7 @@ import (
 // as unsplit, and what parses encodes and parses to the same.
 func FuzzReader(f *testing.F) {
 	for _, c := range captures(f) {
-		f.Add(stdbytes.Join(c.frames, nil), uint64(1), uint16(7))
+		f.Add(bytes.Join(c.frames, nil), uint64(1), uint16(7))
 	}
 	for _, tt := range malformed {
 		if tt.message == 0 {
@@ -24,7 +24,7 @@ func FuzzReader(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, piece uint16) {
-		whole := NewReader(stdbytes.NewReader(stream))
+		whole := NewReader(bytes.NewReader(stream))
 		split := NewReader(&splitReader{stream, rand.New(rand.NewPCG(seed, 0)), 1 + int(piece)})
 		for {
 			m, err := whole.Next()
@@ -39,14 +39,14 @@ func FuzzReader(f *testing.F) {
 				}
 				return
 			}
-			if m.Type != n.Type || !stdbytes.Equal(m.Payload, n.Payload) {
+			if m.Type != n.Type || !bytes.Equal(m.Payload, n.Payload) {
 				t.Fatalf("whole: %v %x\nsplit: %v %x", m.Type, m.Payload, n.Type, n.Payload)
 			}
 			body, err := parse(m)
 			if err != nil {
 				continue
 			}
-			again, err := NewReader(stdbytes.NewReader(appendBody(nil, body))).Next()
+			again, err := NewReader(bytes.NewReader(appendBody(nil, body))).Next()
 			if err != nil || again.Type != m.Type {
 				t.Fatalf("%v %+v encodes to what does not read: %v", m.Type, body, err)
 			}

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	stdbytes "bytes"
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -78,7 +78,7 @@ func TestCapturedFramesMeanWhatTheySayAndEncodeToTheSameBytes(t *testing.T) {
 	for _, c := range captures(t) {
 		t.Run(c.name, func(t *testing.T) {
 			for i, frame := range c.frames {
-				m, err := NewReader(stdbytes.NewReader(frame)).Next()
+				m, err := NewReader(bytes.NewReader(frame)).Next()
 				if err != nil {
 					t.Fatalf("%s: %v", c.says[i], err)
 				}
@@ -89,7 +89,7 @@ func TestCapturedFramesMeanWhatTheySayAndEncodeToTheSameBytes(t *testing.T) {
 				if got := describe(m.Type, body); got != c.says[i] {
 					t.Errorf("got  %s\nwant %s", got, c.says[i])
 				}
-				if got := appendBody(nil, body); !stdbytes.Equal(got, frame) {
+				if got := appendBody(nil, body); !bytes.Equal(got, frame) {
 					t.Errorf("%s:\ngot  %x\nwant %x", c.says[i], got, frame)
 				}
 			}
@@ -103,11 +103,11 @@ func TestCapturedFramesMeanWhatTheySayAndEncodeToTheSameBytes(t *testing.T) {
 
 func TestCapturedSessionsSurviveRandomSplits(t *testing.T) {
 	for _, c := range captures(t) {
-		stream := stdbytes.Join(c.frames, nil)
+		stream := bytes.Join(c.frames, nil)
 		for seed := range uint64(200) {
 			r := NewReader(&splitReader{stream, rand.New(rand.NewPCG(seed, 0)), int(1 + seed)})
 			got, n, err := drain(r)
-			if err != io.EOF || n != len(c.frames) || !stdbytes.Equal(got, stream) {
+			if err != io.EOF || n != len(c.frames) || !bytes.Equal(got, stream) {
 				t.Fatalf("%s, seed %d: %d of %d messages, %v", c.name, seed, n, len(c.frames), err)
 			}
 		}

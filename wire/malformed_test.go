@@ -1,7 +1,7 @@
 package wire
 
 import (
-	stdbytes "bytes"
+	"bytes"
 	"errors"
 	"testing"
 )
@@ -76,7 +76,7 @@ func TestMalformedInputIsToldWithPlaceValueAndWhatIsAllowed(t *testing.T) {
 			b := unhex(t, tt.bytes...)
 			var err error
 			if tt.message == 0 {
-				r := NewReader(stdbytes.NewReader(b))
+				r := NewReader(bytes.NewReader(b))
 				for err == nil {
 					_, err = r.Next()
 				}

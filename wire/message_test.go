@@ -1,7 +1,7 @@
 package wire
 
 import (
-	stdbytes "bytes"
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -58,7 +58,6 @@ func appendBody(dst []byte, body any) []byte {
 
 var (
 	prefix4 = netip.MustParsePrefix("10.0.23.0/24")
-	prefix6 = netip.MustParsePrefix("2001:db8:23::/64")
 	target  = netip.MustParseAddr("2001:db8::1")
 )
 
@@ -184,7 +183,7 @@ func TestMessagesEncodeToTheirBytes(t *testing.T) {
 			want := unhex(t, tt.bytes...)
 			prefix := []byte("in front")
 			got := appendBody(prefix, tt.body)
-			if !stdbytes.Equal(got[len(prefix):], want) {
+			if !bytes.Equal(got[len(prefix):], want) {
 				t.Errorf("got  %x\nwant %x", got[len(prefix):], want)
 			}
 			if string(got[:len(prefix)]) != "in front" {
@@ -198,7 +197,7 @@ func TestMessagesDecodeFromTheirBytes(t *testing.T) {
 	for _, tt := range messages {
 		t.Run(tt.name, func(t *testing.T) {
 			frame := unhex(t, tt.bytes...)
-			m, err := NewReader(stdbytes.NewReader(frame)).Next()
+			m, err := NewReader(bytes.NewReader(frame)).Next()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -322,7 +321,7 @@ func TestValuesThatNobodyMaySendAreEncodedAndRefusedByTheReader(t *testing.T) {
 		"prefix with host bit": {Prefix: netip.MustParsePrefix("10.0.0.1/24"), Target: target},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := NewReader(stdbytes.NewReader(AppendUpdate(nil, u))).Next()
+			m, err := NewReader(bytes.NewReader(AppendUpdate(nil, u))).Next()
 			if err != nil {
 				t.Fatal(err)
 			}

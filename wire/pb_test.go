@@ -1,7 +1,7 @@
 package wire
 
 import (
-	stdbytes "bytes"
+	"bytes"
 	"errors"
 	"net/netip"
 	"testing"
@@ -118,7 +118,7 @@ func TestUpdatesHaveTheBytesAndTheMeaningOfGeneratedCode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !stdbytes.Equal(payload, want) {
+		if !bytes.Equal(payload, want) {
 			t.Fatalf("%+v\ngot  %x\nwant %x", u, payload, want)
 		}
 		if got, err := ParseUpdate(payload); err != nil || got != u {
@@ -138,7 +138,7 @@ func TestHellosAndSubscriptionsHaveTheBytesAndTheMeaningOfGeneratedCode(t *testi
 	rapid.Check(t, func(t *rapid.T) {
 		h := Hello{max(1, uint32s().Draw(t, "keepalive")), rapid.Bool().Draw(t, "server")}
 		want, _ := proto.Marshal(&pb.Hello{KeepaliveInterval: h.Keepalive, IsServer: h.IsServer})
-		if got := AppendHello(nil, h)[HeaderLen:]; !stdbytes.Equal(got, want) {
+		if got := AppendHello(nil, h)[HeaderLen:]; !bytes.Equal(got, want) {
 			t.Fatalf("%+v: got %x, want %x", h, got, want)
 		}
 		if got, err := ParseHello(want); err != nil || got != h {
@@ -147,7 +147,7 @@ func TestHellosAndSubscriptionsHaveTheBytesAndTheMeaningOfGeneratedCode(t *testi
 		vni := uint32s().Draw(t, "vni")
 		want, _ = proto.Marshal(&pb.Subscription{Vni: vni})
 		for _, frame := range [][]byte{AppendSubscribe(nil, vni), AppendUnsubscribe(nil, vni)} {
-			if got := frame[HeaderLen:]; !stdbytes.Equal(got, want) {
+			if got := frame[HeaderLen:]; !bytes.Equal(got, want) {
 				t.Fatalf("vni %d: got %x, want %x", vni, got, want)
 			}
 		}

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	stdbytes "bytes"
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -50,13 +50,13 @@ func TestMessagesAreFoundInAnySplitOfTheStream(t *testing.T) {
 		}
 	}
 	for name, r := range map[string]io.Reader{
-		"at once":             stdbytes.NewReader(stream),
-		"byte by byte":        iotest.OneByteReader(stdbytes.NewReader(stream)),
-		"halves":              iotest.HalfReader(stdbytes.NewReader(stream)),
-		"data with the error": iotest.DataErrReader(stdbytes.NewReader(stream)),
+		"at once":             bytes.NewReader(stream),
+		"byte by byte":        iotest.OneByteReader(bytes.NewReader(stream)),
+		"halves":              iotest.HalfReader(bytes.NewReader(stream)),
+		"data with the error": iotest.DataErrReader(bytes.NewReader(stream)),
 	} {
 		got, _, err := drain(NewReader(r))
-		if err != io.EOF || !stdbytes.Equal(got, stream) {
+		if err != io.EOF || !bytes.Equal(got, stream) {
 			t.Errorf("%s: %v, %d of %d bytes", name, err, len(got), len(stream))
 		}
 	}
@@ -73,7 +73,7 @@ func TestAStreamCutOffInsideAMessageEndsUnexpectedly(t *testing.T) {
 		if n < HeaderLen {
 			count = 0
 		}
-		_, messages, err := drain(NewReader(stdbytes.NewReader(stream[:n])))
+		_, messages, err := drain(NewReader(bytes.NewReader(stream[:n])))
 		if err != want || messages != count {
 			t.Errorf("after %d bytes: %d messages, %v", n, messages, err)
 		}
@@ -82,7 +82,7 @@ func TestAStreamCutOffInsideAMessageEndsUnexpectedly(t *testing.T) {
 
 func TestTheLongestPayloadPasses(t *testing.T) {
 	frame := append([]byte{Version, MaxPayload >> 8, MaxPayload & 0xff, byte(TypeKeepalive)}, make([]byte, MaxPayload)...)
-	stream := stdbytes.Repeat(frame, 100)
+	stream := bytes.Repeat(frame, 100)
 	r := NewReader(&splitReader{stream, rand.New(rand.NewPCG(1, 2)), 5000})
 	for i := range 100 {
 		m, err := r.Next()
@@ -108,7 +108,7 @@ func TestNothingIsLostWhenADeadlinePasses(t *testing.T) {
 		}
 	}
 	m, err := r.Next()
-	if err != nil || !stdbytes.Equal(m.Payload, frame[HeaderLen:]) {
+	if err != nil || !bytes.Equal(m.Payload, frame[HeaderLen:]) {
 		t.Fatalf("got %x, %v", m.Payload, err)
 	}
 }
@@ -169,7 +169,7 @@ func TestABusySessionHasALargeBufferAndAnIdleOneASmall(t *testing.T) {
 		t.Errorf("busy: %d bytes", len(r.buf))
 	}
 	left := update[r.r.(*repeat).at:]
-	r.r = io.MultiReader(stdbytes.NewReader(left), iotest.OneByteReader(stdbytes.NewReader(stdbytes.Repeat(AppendKeepalive(nil), 20))))
+	r.r = io.MultiReader(bytes.NewReader(left), iotest.OneByteReader(bytes.NewReader(bytes.Repeat(AppendKeepalive(nil), 20))))
 	if _, _, err := drain(r); err != io.EOF {
 		t.Fatal(err)
 	}
