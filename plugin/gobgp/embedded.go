@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -45,7 +46,7 @@ func newEmbedded(s *setup, log logrus.FieldLogger) *embedded {
 }
 
 func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context) error) error {
-	handler := newLogHandler(e.log)
+	handler := newLogHandler(e.log, to.failed)
 	options := []server.ServerOption{server.LoggerOption(slog.New(handler), handler.level)}
 	if e.setup.api != "" {
 		if err := checkAPI(e.setup.api); err != nil {
@@ -148,9 +149,10 @@ func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error 
 // paths converts a batch. What cannot be converted is logged and left out: it
 // is a mistake of ours, and the other paths are none the worse for it.
 func (e *embedded) paths(batch []bridge.Update) []*apiutil.Path {
+	now := time.Now().Unix()
 	paths := make([]*apiutil.Path, 0, len(batch))
 	for i := range batch {
-		p, err := e.encode.path(&batch[i])
+		p, err := e.encode.path(&batch[i], now)
 		if err != nil {
 			e.log.WithError(err).Error("BGP path left out")
 			continue

@@ -36,13 +36,14 @@ func newEncoder() *encoder {
 	}
 }
 
-// path returns the path of u, or an error that says why there can be none.
-func (e *encoder) path(u *bridge.Update) (*apiutil.Path, error) {
+// path returns the path of u, originated at now, Unix seconds, or an error
+// that says why there can be none.
+func (e *encoder) path(u *bridge.Update, now int64) (*apiutil.Path, error) {
 	nlri, err := e.nlri(u)
 	if err != nil {
 		return nil, err
 	}
-	p := &apiutil.Path{Family: bgp.RF_EVPN, Nlri: nlri, Withdrawal: u.Withdraw}
+	p := &apiutil.Path{Family: bgp.RF_EVPN, Nlri: nlri, Withdrawal: u.Withdraw, Age: now}
 	if !u.Withdraw {
 		if u.Attributes == nil {
 			return nil, fmt.Errorf("%v has no attributes", u.NLRI)

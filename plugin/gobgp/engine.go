@@ -34,7 +34,7 @@ type engine interface {
 }
 
 // sink takes what an engine hears. The calls of one engine come one at a time,
-// and must not wait for anything.
+// except those of failed, and must not wait for anything.
 type sink interface {
 	// update is a change of the best path of an NLRI: it takes the place of
 	// all that was said of this NLRI before, by whichever neighbour.
@@ -45,6 +45,9 @@ type sink interface {
 	endOfRIB(neighbor netip.Addr, family config.Family)
 	// session is a change of the state of a session.
 	session(change)
+	// failed says why a session does not come up, where that is no change of
+	// its state.
+	failed(neighbor netip.Addr, reason string)
 }
 
 // skip is a reason why a path that an engine heard is no update.

@@ -13,9 +13,10 @@ import (
 )
 
 // A gobgpd configuration is read and applied by GoBGP's own code, so it means
-// here what it means there. That code logs most of what it dislikes and goes
-// on, and panics at a dynamic neighbour without its peer group, so the
-// references are checked here and the log is watched while it is applied.
+// here what it means there. The reader refuses unknown keys, and dynamic
+// neighbours without their peer group, which would be a panic later. What
+// applies it logs most of what it dislikes and goes on, so the log is watched
+// meanwhile.
 
 // readFile reads a gobgpd file: TOML, YAML or JSON by its extension, TOML for
 // any other, as gobgpd does.
@@ -63,14 +64,6 @@ func checkFile(set *oc.BgpConfigSet, cfg *config.Config) error {
 	for i, n := range set.Neighbors {
 		if name := n.Config.PeerGroup; name != "" && !groups[name] {
 			errs = append(errs, fmt.Errorf("neighbors[%d].config.peer-group: %q is not in peer-groups", i, name))
-		}
-	}
-	for i, d := range set.DynamicNeighbors {
-		if !groups[d.Config.PeerGroup] {
-			errs = append(errs, fmt.Errorf("dynamic-neighbors[%d].config.peer-group: %q is not in peer-groups", i, d.Config.PeerGroup))
-		}
-		if !d.Config.Prefix.IsValid() {
-			errs = append(errs, fmt.Errorf("dynamic-neighbors[%d].config.prefix: no prefix", i))
 		}
 	}
 	return errors.Join(errs...)

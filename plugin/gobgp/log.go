@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/sirupsen/logrus"
 )
 
-// GoBGP reports some failures to its log only, and tells every step of every
-// session at info. So this handler does two things: it gives GoBGP's info a
-// lower level, because the state changes that matter are logged from the
-// events, and it keeps errors for who asks whether something failed.
+// GoBGP tells every step of every session at info, and some failures nowhere
+// else. So this handler gives GoBGP's info a lower level, because the state
+// changes that matter are logged from the events; it keeps errors for who asks
+// whether something failed; and it passes on why a session is refused, which
+// GoBGP has no event for where it dialled.
 
 // logHandler writes GoBGP's log to logrus.
 type logHandler struct {
@@ -22,6 +25,7 @@ type logHandler struct {
 	level  *slog.LevelVar // the least severe level that GoBGP is asked for
 	fields logrus.Fields
 	kept   *keptErrors
+	failed func(neighbor netip.Addr, reason string)
 }
 
 // keptErrors are the errors that GoBGP logged since the last take.
@@ -33,15 +37,10 @@ type keptErrors struct {
 
 // newLogHandler returns a handler that makes info of GoBGP debug of log, and
 // debug, which has a line per route and more, trace.
-func newLogHandler(log logrus.FieldLogger) *logHandler {
-	h := &logHandler{log: log, level: new(slog.LevelVar), kept: new(keptErrors)}
-	switch {
-	case enabled(log, logrus.TraceLevel):
+func newLogHandler(log logrus.FieldLogger, failed func(netip.Addr, string)) *logHandler {
+	h := &logHandler{log: log, level: new(slog.LevelVar), kept: new(keptErrors), failed: failed}
+	if enabled(log, logrus.TraceLevel) {
 		h.level.Set(slog.LevelDebug)
-	case enabled(log, logrus.DebugLevel):
-		h.level.Set(slog.LevelInfo)
-	default:
-		h.level.Set(slog.LevelWarn)
 	}
 	return h
 }
@@ -87,6 +86,9 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		addField(fields, a)
 		return true
 	})
+	if r.Message == "sent notification" {
+		h.refused(fields)
+	}
 	entry := h.log.WithFields(fields)
 	switch {
 	case r.Level >= slog.LevelError:
@@ -104,6 +106,16 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		}
 	}
 	return nil
+}
+
+// refused passes on a notification (RFC 4271 section 4.5) that GoBGP sent.
+func (h *logHandler) refused(fields logrus.Fields) {
+	code, _ := fields["code"].(int64)
+	subcode, _ := fields["subcode"].(int64)
+	text, _ := fields["neighbor"].(string)
+	if neighbor, err := netip.ParseAddr(text); err == nil {
+		h.failed(neighbor, "notification-sent "+bgp.NewNotificationErrorCode(uint8(code), uint8(subcode)).String())
+	}
 }
 
 func addField(fields logrus.Fields, a slog.Attr) {

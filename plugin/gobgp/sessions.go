@@ -65,6 +65,18 @@ func (s *sessions) change(c change) {
 	}
 }
 
+// failed takes a reason why a session does not come up.
+func (s *sessions) failed(neighbor netip.Addr, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.known[neighbor]
+	if n == nil || n.State == Established || n.LastError == reason || s.over {
+		return
+	}
+	n.LastError = reason
+	s.log.WithFields(logrus.Fields{"neighbor": neighbor, "asn": n.ASN, "reason": reason}).Warn("BGP session failed")
+}
+
 // endOfRIB notes that a neighbour has sent its table of a family.
 func (s *sessions) endOfRIB(neighbor netip.Addr, family config.Family) {
 	s.mu.Lock()

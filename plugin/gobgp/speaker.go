@@ -267,3 +267,5 @@ func (s *Speaker) endOfRIB(neighbor netip.Addr, family config.Family) {
 }
 
 func (s *Speaker) session(c change) { s.sessions.change(c) }
+
+func (s *Speaker) failed(neighbor netip.Addr, reason string) { s.sessions.failed(neighbor, reason) }

@@ -104,7 +104,10 @@ func (w *watcher) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	switch c.state {
 	case Idle:
 		c.gone = deleted || c.dynamic
-		c.reason = p.State.DisconnectMessage
+		if p.State.DisconnectReason != api.PeerState_DISCONNECT_REASON_INVALID_MSG &&
+			p.State.DisconnectReason != api.PeerState_DISCONNECT_REASON_BAD_PEER_AS {
+			c.reason = p.State.DisconnectMessage // the others were told as failed, and better
+		}
 	case Established:
 		c.routerID = p.State.RouterID
 		c.families = negotiated(p.State.LocalCap, p.State.RemoteCap)

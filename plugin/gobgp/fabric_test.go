@@ -1,0 +1,251 @@
+package gobgp
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+)
+
+// withFabric starts a speaker and a plain GoBGP that are neighbours.
+func withFabric(t testing.TB, asn, fabricASN uint32) (*host, *fabric, netip.Addr) {
+	t.Helper()
+	addrs := addresses(2)
+	port := freePort(t, addrs[1])
+	f := startFabric(t, addrs[1], port, fabricASN, passivePeer(addrs[0], asn))
+	cfg := configuration(t, addrs[0], asn)
+	cfg.BGP.Listen = nil
+	cfg.BGP.Neighbors = []config.Neighbor{{Address: addrs[1], Port: port, Peering: config.Peering{
+		ASN: fabricASN, LocalAddress: addrs[0], Families: []config.Family{config.FamilyEVPN}, Timers: timers(),
+	}}}
+	h := start(t, cfg)
+	settle(t, h)
+	f.foreign(t)
+	h.up(t)
+	return h, f, addrs[1]
+}
+
+func rd(s string) bgp.RouteDistinguisherInterface {
+	r, err := bgp.ParseRouteDistinguisher(s)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// rawPrefix makes a type 5 NLRI with whatever is in it.
+func rawPrefix(route bgp.EVPNIPPrefixRoute) bgp.NLRI {
+	if route.RD == nil {
+		route.RD = rd("192.0.2.9:9")
+	}
+	if route.ESI.Value == nil {
+		route.ESI = noESI
+	}
+	return bgp.NewEVPNNLRI(bgp.EVPN_IP_PREFIX, &route)
+}
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+var (
+	rt200 = bgp.NewTwoOctetAsSpecificExtended(bgp.EC_SUBTYPE_ROUTE_TARGET, 65000, 200, true)
+	vxEC  = bgp.NewEncapExtended(bgp.TUNNEL_TYPE_VXLAN)
+	ipEC  = bgp.NewEncapExtended(bgp.TUNNEL_TYPE_IP_IN_IP)
+	macEC = &bgp.RouterMacExtended{Mac: net.HardwareAddr{2, 0, 0, 0, 0, 9}}
+)
+
+func TestFabricRouteBecomesAnUpdate(t *testing.T) {
+	parallel(t)
+	h, f, peer := withFabric(t, 65001, 65000)
+	rt := []bridge.RouteTarget{target("65000:200")}
+	mac := bridge.MAC{2, 0, 0, 0, 0, 9}
+	macIP := func(ip string, labels ...uint32) bgp.NLRI {
+		r := &bgp.EVPNMacIPAdvertisementRoute{
+			RD: rd("65000:3"), ESI: noESI, MacAddressLength: 48, MacAddress: net.HardwareAddr(mac[:]), Labels: labels,
+		}
+		if ip != "" {
+			r.IPAddress = addr(ip)
+			r.IPAddressLength = uint8(r.IPAddress.BitLen())
+		}
+		return bgp.NewEVPNNLRI(bgp.EVPN_ROUTE_TYPE_MAC_IP_ADVERTISEMENT, r)
+	}
+	tests := []struct {
+		name string
+		path *apiutil.Path
+		want bridge.Update
+	}{
+		{
+			"type 5 with VXLAN",
+			path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 24, IPPrefix: addr("10.1.2.0"), GWIPAddress: zero4, Label: 5000}), "192.0.2.9", rt200, vxEC, macEC),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("192.0.2.9:9"), Prefix: netip.MustParsePrefix("10.1.2.0/24")},
+				Label:      5000,
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9"), RouteTargets: rt, Encapsulation: 8, RouterMAC: mac},
+			},
+		},
+		{
+			"type 5 with IP-in-IP and IPv6 next hop",
+			path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 64, IPPrefix: addr("2001:db8:7::"), GWIPAddress: zero6, Label: 200}), "2001:db8::9", rt200, ipEC),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("192.0.2.9:9"), Prefix: netip.MustParsePrefix("2001:db8:7::/64")},
+				Label:      200,
+				Attributes: &bridge.Attributes{NextHop: addr("2001:db8::9"), RouteTargets: rt, Encapsulation: 7},
+			},
+		},
+		{
+			"host bits are masked",
+			path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 16, IPPrefix: addr("10.9.8.7"), GWIPAddress: zero4, Label: 1}), "192.0.2.9"),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("192.0.2.9:9"), Prefix: netip.MustParsePrefix("10.9.0.0/16")},
+				Label:      1,
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9")},
+			},
+		},
+		{
+			"gateway address and Ethernet segment are told",
+			path(rawPrefix(bgp.EVPNIPPrefixRoute{
+				ESI:            bgp.EthernetSegmentIdentifier{Type: bgp.ESI_ARBITRARY, Value: []byte{0, 0, 0, 0, 0, 0, 0, 0, 1}},
+				IPPrefixLength: 24, IPPrefix: addr("10.1.3.0"), GWIPAddress: addr("10.1.3.1"),
+			}), "192.0.2.9"),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("192.0.2.9:9"), Prefix: netip.MustParsePrefix("10.1.3.0/24")},
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9"), GatewayIP: addr("10.1.3.1"), ESI: true},
+			},
+		},
+		{
+			"type 2 with IP and L3 VNI",
+			path(macIP("10.1.2.3", 100, 5000), "192.0.2.9", rt200, vxEC, macEC),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.MACIP, RD: distinguisher("65000:3"), MAC: mac, Prefix: netip.MustParsePrefix("10.1.2.3/32")},
+				Label:      5000,
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9"), RouteTargets: rt, Encapsulation: 8, RouterMAC: mac},
+			},
+		},
+		{
+			"type 2 with an IP and no L3 VNI",
+			path(macIP("2001:db8::3", 100), "192.0.2.9", rt200, vxEC),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.MACIP, RD: distinguisher("65000:3"), MAC: mac, Prefix: netip.MustParsePrefix("2001:db8::3/128")},
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9"), RouteTargets: rt, Encapsulation: 8},
+			},
+		},
+		{
+			"type 2 of a MAC only",
+			path(macIP("", 100), "192.0.2.9", rt200, vxEC),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.MACIP, RD: distinguisher("65000:3"), MAC: mac},
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9"), RouteTargets: rt, Encapsulation: 8},
+			},
+		},
+		{
+			"default route with a 4-octet AS in RD and target",
+			path(rawPrefix(bgp.EVPNIPPrefixRoute{RD: bgp.NewRouteDistinguisherFourOctetAS(4200000000, 7), IPPrefix: zero4, GWIPAddress: zero4, Label: 0xffffff}), "192.0.2.9",
+				bgp.NewFourOctetAsSpecificExtended(bgp.EC_SUBTYPE_ROUTE_TARGET, 4200000000, 9, true),
+				bgp.NewTwoOctetAsSpecificExtended(bgp.EC_SUBTYPE_ROUTE_ORIGIN, 65001, 1, true)),
+			bridge.Update{
+				NLRI:  bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("4200000000:7"), Prefix: netip.MustParsePrefix("0.0.0.0/0")},
+				Label: 0xffffff,
+				Attributes: &bridge.Attributes{
+					NextHop: addr("192.0.2.9"), RouteTargets: []bridge.RouteTarget{target("4200000000:9")},
+					SiteOfOrigin: []bridge.ExtendedCommunity{site("65001:1")},
+				},
+			},
+		},
+	}
+	for _, tt := range tests {
+		f.add(t, tt.path)
+	}
+	eventually(t, "all routes arrived", func() bool { return h.len() == len(tests) })
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.want.Neighbor = peer
+			got, ok := h.get(tt.want.NLRI)
+			if !ok {
+				t.Fatalf("%v is not there", tt.want.NLRI)
+			}
+			if diff := cmp.Diff(tt.want, got, compareAddr, comparePrefix, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("update (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, tt := range tests {
+		f.remove(t, tt.path)
+	}
+	eventually(t, "all routes withdrawn", func() bool { return h.len() == 0 })
+}
+
+func TestRouteOfNoUseIsCountedAndTheSessionGoesOn(t *testing.T) {
+	parallel(t)
+	h, f, peer := withFabric(t, 65001, 65000)
+	multicast, err := bgp.NewEVPNMulticastEthernetTagRoute(rd("65000:3"), 100, addr("192.0.2.9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.add(t,
+		path(multicast, "192.0.2.9", rt200),
+		path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 120, IPPrefix: addr("::ffff:10.0.0.0"), GWIPAddress: zero6, Label: 7}), "192.0.2.9", rt200),
+		path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 24, IPPrefix: addr("10.1.2.0"), GWIPAddress: zero4, Label: 7}), "192.0.2.9", rt200))
+	eventually(t, "the good route arrived", func() bool { return h.len() == 1 })
+	if c := h.Counters(); c.Unsupported != 1 || c.Malformed != 1 || c.Imported != 1 {
+		t.Errorf("counters: %+v", c)
+	}
+	if n := h.neighbor(peer); n.State != Established || n.Ups != 1 {
+		t.Errorf("neighbour: %+v", n)
+	}
+}
+
+func TestRouteWithOurASIsNotImported(t *testing.T) {
+	parallel(t)
+	h, f, _ := withFabric(t, 65001, 65000)
+	loop := path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 24, IPPrefix: addr("10.1.2.0"), GWIPAddress: zero4, Label: 7}), "192.0.2.9", rt200)
+	loop.Attrs = append(loop.Attrs, bgp.NewPathAttributeAsPath([]bgp.AsPathParamInterface{
+		bgp.NewAs4PathParam(bgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{65009, 65001}),
+	}))
+	f.add(t, loop,
+		path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 24, IPPrefix: addr("10.1.3.0"), GWIPAddress: zero4, Label: 7}), "192.0.2.9", rt200))
+	eventually(t, "the good route arrived", func() bool { return h.len() == 1 })
+	if c := h.Counters(); c.Imported != 1 {
+		t.Errorf("counters: %+v", c)
+	}
+}
+
+func TestBestPathOfTwoNeighborsFollowsTheOneThatIsLeft(t *testing.T) {
+	parallel(t)
+	addrs := addresses(3)
+	cfg := configuration(t, addrs[0], 65001)
+	cfg.BGP.Listen = nil
+	var fabrics []*fabric
+	for _, a := range addrs[1:] {
+		port := freePort(t, a)
+		fabrics = append(fabrics, startFabric(t, a, port, 65000, passivePeer(addrs[0], 65001)))
+		cfg.BGP.Neighbors = append(cfg.BGP.Neighbors, config.Neighbor{Address: a, Port: port, Peering: config.Peering{
+			ASN: 65000, LocalAddress: addrs[0], Families: []config.Family{config.FamilyEVPN}, Timers: timers(),
+		}})
+	}
+	h := start(t, cfg)
+	settle(t, h)
+	h.up(t)
+	route := rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 24, IPPrefix: addr("10.1.2.0"), GWIPAddress: zero4, Label: 7})
+	n := bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("192.0.2.9:9"), Prefix: netip.MustParsePrefix("10.1.2.0/24")}
+	fabrics[0].add(t, path(route, "192.0.2.9", rt200))
+	eventually(t, "route of the first", func() bool { u, _ := h.get(n); return u.Neighbor == addrs[1] })
+	fabrics[1].add(t, path(route, "192.0.2.8", rt200))
+	eventually(t, "second has announced", func() bool {
+		paths := 0
+		_ = h.Table(func(Path) bool { paths++; return true })
+		return paths == 2
+	})
+	fabrics[0].stop()
+	eventually(t, "route of the second", func() bool { u, ok := h.get(n); return ok && u.Neighbor == addrs[2] })
+	fabrics[1].remove(t, path(route, "192.0.2.8", rt200))
+	eventually(t, "no route", func() bool { return h.len() == 0 })
+	if c := h.Counters(); c.Removed != 1 {
+		t.Errorf("the route was gone in between: %+v", c)
+	}
+}
