@@ -25,7 +25,9 @@ func (c *Config) Marshal() ([]byte, error) {
 	if c.VXLAN != (VXLAN{}) {
 		w.section("vxlan", func() {
 			w.addr("local", c.VXLAN.Local)
-			w.text("router-mac", c.VXLAN.RouterMAC.String())
+			if c.VXLAN.RouterMAC != (MAC{}) {
+				w.text("router-mac", c.VXLAN.RouterMAC.String())
+			}
 		})
 	}
 	w.section("metalbond", func() { w.metalBond(&c.MetalBond) })

@@ -88,8 +88,10 @@ func anyConfig(t *rapid.T) *Config {
 	if c.ASN != 0 && c.RouterID.IsValid() && c.Domain != (ExtendedCommunity{}) && rapid.Bool().Draw(t, "bgp") {
 		c.BGP = anyBGP(t, c)
 	}
-	if c.RouterID.IsValid() || rapid.Bool().Draw(t, "vxlan") {
+	if c.RouterID.IsValid() || rapid.Bool().Draw(t, "local") {
 		c.VXLAN.Local = drawn(t, "local", rapid.OneOf(addr4, addr6))
+	}
+	if c.RouterID.IsValid() || rapid.Bool().Draw(t, "mac") {
 		c.VXLAN.RouterMAC = MAC(rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "mac"))
 		c.VXLAN.RouterMAC[0] = c.VXLAN.RouterMAC[0]&^1 | 2
 	}
@@ -297,9 +299,14 @@ func FuzzParse(f *testing.F) {
 	for _, row := range malformed {
 		f.Add([]byte(row.file))
 	}
+	f.Add([]byte("vxlan: {local: 192.0.2.1}\n")) // and no router-mac
 	f.Add([]byte("vnis: [{vni: 1, name: 'it''s', rd: 65000L:1}]\nmetalbond: {pace: 400kB/s, hold: 1h}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		start := time.Now()
 		c, err := Parse("f", data)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Fatalf("%d bytes took %v", len(data), took)
+		}
 		if err == nil {
 			roundTrip(t, c)
 		} else if c != nil {

@@ -13,7 +13,7 @@ import (
 // have in common. Sections that others depend on are read first.
 
 const (
-	day        = 24 * time.Hour
+	day     = 24 * time.Hour
 	longest = 65535 * time.Second
 )
 
