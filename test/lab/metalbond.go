@@ -126,7 +126,7 @@ func (h *Hypervisor) WaitState(peer, state string, within time.Duration) {
 // WaitRoutes waits until the table is exactly this.
 func (h *Hypervisor) WaitRoutes(within time.Duration, want ...string) {
 	h.t.Helper()
-	Eventually(h.t, within, "table of "+h.Name, func() error { return differ(h.Routes(), want) })
+	Eventually(h.t, within, "table of "+h.Name, func() error { return Differ(h.Routes(), want) })
 }
 
 // WaitCount waits until the table has this many routes.
@@ -218,7 +218,7 @@ func (m *MetalBond) WaitRoutes(within time.Duration, want ...string) {
 		if err != nil {
 			return err
 		}
-		return differ(got, want)
+		return Differ(got, want)
 	})
 }
 
@@ -235,6 +235,20 @@ func (m *MetalBond) WaitCount(within time.Duration, want int) {
 		}
 		return nil
 	})
+}
+
+// Holds returns an error unless all these are among the program's routes.
+func (m *MetalBond) Holds(want ...string) error {
+	got, err := m.Routes()
+	if err != nil {
+		return err
+	}
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			return fmt.Errorf("%s is not among %s", w, few(got))
+		}
+	}
+	return nil
 }
 
 // Times returns how often a text is in the log.

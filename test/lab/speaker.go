@@ -128,7 +128,7 @@ func (s *Speaker) WaitState(peer, state string, within time.Duration) {
 // WaitPrefixes waits until the neighbours announce exactly these prefixes.
 func (s *Speaker) WaitPrefixes(within time.Duration, want ...string) {
 	s.t.Helper()
-	Eventually(s.t, within, "table of "+s.Name, func() error { return differ(s.Prefixes(), want) })
+	Eventually(s.t, within, "table of "+s.Name, func() error { return Differ(s.Prefixes(), want) })
 }
 
 // WaitCount waits until there are this many paths.

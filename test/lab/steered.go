@@ -73,8 +73,8 @@ func (s *steered) Try(format string, args ...any) error {
 	}
 }
 
-// differ says how a list differs from the expected one, or returns nil.
-func differ(got, want []string) error {
+// Differ says how a list differs from the expected one, or returns nil.
+func Differ(got, want []string) error {
 	has, wants := make(map[string]bool), make(map[string]bool)
 	for _, g := range got {
 		has[g] = true
