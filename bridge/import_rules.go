@@ -79,14 +79,13 @@ func (g *BGP) decide(u *Update, d *decision) {
 		d.reason = NoTarget
 		return
 	}
-	known := g.known(u)
-	if l := g.limitOf(u.Neighbor); l.full() && !known.from(u) {
+	if l := g.limitOf(u.Neighbor); l.full() && !g.known(u).from(u) {
 		d.reason = NeighborLimit
 		return
 	}
 	for _, n := range d.networks {
 		hop, reason := n.judge(u.Attributes, d.prefix)
-		if reason == Accepted && n.in.full() && !known.in(n) && !g.imported(n, d.prefix) {
+		if reason == Accepted && n.in.full() && !g.known(u).in(n) && !g.imported(n, d.prefix) {
 			reason = VNILimit
 		}
 		if reason != Accepted {

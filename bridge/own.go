@@ -11,6 +11,15 @@ package bridge
 //     nothing (hear);
 //   - an own claim removes those that servers have (claimed).
 //
+// What came from BGP is such an own claim: a sibling's copy of it, heard from a
+// server, would otherwise look native and be exported. While this bridge does
+// not have it from BGP (not yet, or no longer), it does: the siblings refuse it
+// by its Site-of-Origin, and the fabric hears one more path to the same next
+// hop for a moment. But between two domains of more than one bridge each, which
+// exchange routes with no gateway in the data path (IP in IP), such copies could
+// keep each other alive. There a domain must list the underlay prefixes that
+// are not its own among metalbond.gateways: next hops in them are never native.
+//
 // The own claim is in the table before claimed runs, and hear looks and adds
 // under the same lock as claimed removes. So of two that run at once either
 // hear sees the claim, or claimed removes what hear added.
