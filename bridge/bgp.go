@@ -17,9 +17,8 @@ type BGP struct {
 	Refresh func()
 
 	bridge *Bridge
-	local  netip.Addr // VTEP: BGP next hop of what goes through this gateway
-	mac    MAC        // Router's MAC
-	router netip.Addr
+	local  netip.Addr        // VTEP: BGP next hop of what goes through this gateway
+	mac    MAC               // Router's MAC
 	domain ExtendedCommunity // Site-of-Origin; zero: none
 	index  targetIndex
 	limits neighborLimits
@@ -72,7 +71,6 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		bridge:    b,
 		local:     cfg.VXLAN.Local,
 		mac:       cfg.VXLAN.RouterMAC,
-		router:    cfg.RouterID,
 		domain:    cfg.Domain,
 		index:     newTargetIndex(b.sorted),
 		limits:    neighborLimits{fixed: map[netip.Addr]int{}},

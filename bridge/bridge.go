@@ -43,7 +43,8 @@ type Bridge struct {
 	servers  servers
 }
 
-// network is the policy of one configured VNI. It never changes.
+// network is one configured VNI: its policy, which never changes, and the state
+// of both directions.
 type network struct {
 	vni      rib.VNI
 	gateway  netip.Addr // invalid if there is none

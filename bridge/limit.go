@@ -83,16 +83,15 @@ func (b *Bridge) LimitVNI(vni rib.VNI, prefixes int) bool {
 // room reports whether the VNI may take p, and counts a refusal. The caller
 // holds mu until p is in the table, so that looking and adding are one step.
 func (t *tableLimit) room(b *Bridge, vni rib.VNI, p netip.Prefix) bool {
-	log := b.log.WithField("vni", vni)
 	t.Used = b.table.Stats(vni).Prefixes
 	if t.clear() {
-		logClear(log, t.LimitStats)
+		logClear(b.log.WithField("vni", vni), t.LimitStats)
 	}
 	if !t.full() || len(b.table.Lookup(vni, p)) > 0 {
 		return true
 	}
 	if t.refuse() {
-		logCrossed(log, t.LimitStats)
+		logCrossed(b.log.WithField("vni", vni), t.LimitStats)
 	}
 	return false
 }
