@@ -104,7 +104,7 @@ func TestExportFollowsTheTable(t *testing.T) {
 		rapid.Check(bubbled{t}, func(t *rapid.T) {
 			cfg := testConfig(t)
 			cfg.VNIs[0].Export.Prefixes = []config.PrefixRule{{Prefix: prefix("10.0.0.3/32")}, {Allow: true, Prefix: prefix("10.0.0.0/8"), LE: 32}}
-			cfg.VNIs[2].Export = config.Export{Targets: []RouteTarget{rt(65000, 400)}, MaxPrefixes: 3}
+			cfg.VNIs[2].Export = config.Export{Targets: []RouteTarget{rt(65000, 400)}, MaxPrefixes: 2}
 			b := newBridge(t, cfg)
 			channels := []*Channel{b.Open(rib.Client, "a"), b.Open(rib.Client, "b"), b.Open(rib.Server, "s"), b.Open(rib.Static, "static")}
 			out := &adjOut{routes: map[NLRI]*Attributes{}}
@@ -129,7 +129,7 @@ func TestExportFollowsTheTable(t *testing.T) {
 					nh.Type, nh.NATFrom, nh.NATTo = rib.NAT, 1, 2
 				}
 				return rapid.SampledFrom(channels).Draw(t, "channel"), rapid.SampledFrom([]rib.VNI{200, 300, 400}).Draw(t, "vni"),
-					prefix(fmt.Sprintf("10.0.0.%d/32", rapid.IntRange(0, 5).Draw(t, "prefix"))), nh
+					prefix(fmt.Sprintf("10.0.0.%d/32", rapid.IntRange(0, 3).Draw(t, "prefix"))), nh
 			}
 			before := map[NLRI]netip.Addr{}
 			t.Repeat(map[string]func(*rapid.T){

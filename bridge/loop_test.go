@@ -171,13 +171,16 @@ func (w *world) pump(s *site, session, n int) int {
 
 // settle delivers everything until nothing moves any more.
 func (w *world) settle() {
+	sessions := make([]int, 5*len(w.sites))
+	for i := range sessions {
+		sessions[i] = i
+	}
+	sessions = rapid.Permutation(sessions).Draw(w.t, "sessions")
 	for round := 0; ; round++ {
 		synctest.Wait()
 		moved := 0
-		for _, s := range w.sites {
-			for session := range 5 {
-				moved += w.pump(s, session, 50)
-			}
+		for _, i := range sessions {
+			moved += w.pump(w.sites[i/5], i%5, 50)
 		}
 		synctest.Wait()
 		waiting := 0
