@@ -140,7 +140,7 @@ func (d *demo) build() error {
 		to      **hypervisor
 		name    string
 		address string
-	}{{&d.a, "hypervisor-a", "2001:db8:1::a"}, {&d.b, "hypervisor-b", "2001:db8:1::b"}} {
+	}{{&d.a, "hypervisor-a", hostA}, {&d.b, "hypervisor-b", hostB}} {
 		l, err := newLink(d.bridge.server.Addr().String())
 		if err != nil {
 			return err

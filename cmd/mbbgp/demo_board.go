@@ -29,7 +29,7 @@ type sight struct {
 // detail is what a place shows of a route.
 type detail struct {
 	own  bool   // the place announces it itself
-	hop  string // where packets go
+	hop  string // where packets go, as routes are written
 	text string // everything else, in one line
 }
 

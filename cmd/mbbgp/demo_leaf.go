@@ -142,5 +142,5 @@ func evpnDetail(p gobgp.Path) detail {
 	} else {
 		text += fmt.Sprintf("  next hop %v", a.NextHop)
 	}
-	return detail{hop: fmt.Sprintf("%v (RD %v)", a.NextHop, p.NLRI.RD), text: text}
+	return detail{hop: a.NextHop.String(), text: text}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"mbbgp/rib"
 )
@@ -32,16 +31,20 @@ const (
 	tenantA rib.VNI = 200 // vxlan
 	tenantB rib.VNI = 300 // ip-in-ip
 
-	vmA      = "10.1.0.7/32"       // on hypervisor-a
-	vmA6     = "2001:db8:a::7/128" // the same machine
-	vmA2     = "10.1.0.8/32"       // another one there
-	natA     = "198.51.100.9/32"   // a NAT address that hypervisors share
-	vmB      = "10.2.0.9/32"       // on hypervisor-b
-	anycast  = "10.9.0.1/32"       // on both
-	subnet   = "192.168.5.0/24"    // in the fabric
-	direct   = "192.168.6.0/24"    // in the fabric, in the other VNI
-	leafHost = "2001:db8:2::5"     // where the leaf has its subnets
-	gateway  = "2001:db8:f::200"   // where hypervisors send tenant-a's fabric traffic
+	vmA     = "10.1.0.7/32"       // on hypervisor-a
+	vmA6    = "2001:db8:a::7/128" // the same machine
+	vmA2    = "10.1.0.8/32"       // another one there
+	natA    = "198.51.100.9/32"   // a NAT address that hypervisors share
+	vmB     = "10.2.0.9/32"       // on hypervisor-b
+	anycast = "10.9.0.1/32"       // on both
+	subnet  = "192.168.5.0/24"    // in the fabric
+	direct  = "192.168.6.0/24"    // in the fabric, in the other VNI
+
+	hostA    = "2001:db8:1::a" // underlay addresses of the hypervisors
+	hostB    = "2001:db8:1::b"
+	leafHost = "2001:db8:2::5"   // where the leaf has its subnets
+	vtep     = "192.0.2.1"       // the gateway, as the fabric sees it
+	gateway  = "2001:db8:f::200" // where hypervisors send tenant-a's fabric traffic
 )
 
 func (d *demo) steps() []step {
@@ -67,10 +70,10 @@ func (d *demo) steps() []step {
 			return d.a.announce(tenantA, vmA6, standard)
 		},
 		observe: []observation{
-			d.hears(b, tenantA, vmA, "2001:db8:1::a"),
-			d.hears(b, tenantA, vmA6, "2001:db8:1::a"),
-			d.hears(leaf, tenantA, vmA, "192.0.2.1 "),
-			d.hears(leaf, tenantA, vmA6, "192.0.2.1 "),
+			d.hears(b, tenantA, vmA, hostA),
+			d.hears(b, tenantA, vmA6, hostA),
+			d.hears(leaf, tenantA, vmA, vtep),
+			d.hears(leaf, tenantA, vmA6, vtep),
 		},
 	}, {
 		what: "The leaf announces a subnet of the fabric",
@@ -96,12 +99,12 @@ func (d *demo) steps() []step {
 			return d.leaf.announce(tenantB, direct)
 		},
 		observe: []observation{
-			d.hears(leaf, tenantB, anycast, "2001:db8:1::a "),
-			d.hears(leaf, tenantB, anycast, "2001:db8:1::b "),
+			d.hears(leaf, tenantB, anycast, hostA),
+			d.hears(leaf, tenantB, anycast, hostB),
 			d.hears(a, tenantB, direct, leafHost),
 			d.hears(b, tenantB, direct, leafHost),
-			d.hears(leaf, tenantA, vmB, "192.0.2.1 "),
-			d.hears(a, tenantA, vmB, "2001:db8:1::b"),
+			d.hears(leaf, tenantA, vmB, vtep),
+			d.hears(a, tenantA, vmB, hostB),
 		},
 	}, {
 		what: "What belongs to MetalBond stays there",
@@ -113,8 +116,8 @@ func (d *demo) steps() []step {
 			return d.a.announce(tenantA, vmA2, standard)
 		},
 		observe: []observation{
-			d.hears(b, tenantA, natA, "#nat#1024#2047"),
-			d.hears(leaf, tenantA, vmA2, "192.0.2.1 "),
+			d.hears(b, tenantA, natA, hostA+"#nat#1024#2047"),
+			d.hears(leaf, tenantA, vmA2, vtep),
 			d.never(leaf, tenantA, natA),
 		},
 	}, {
@@ -142,8 +145,8 @@ func (d *demo) steps() []step {
 		observe: []observation{
 			d.loses(leaf, tenantA, vmB),
 			d.loses(a, tenantA, vmB),
-			d.keeps(leaf, tenantB, anycast, "2001:db8:1::a ", 1),
-			last(d.keeps(leaf, tenantA, vmA2, "192.0.2.1 ", 1)),
+			d.keeps(leaf, tenantB, anycast, hostA, 1),
+			last(d.keeps(leaf, tenantA, vmA2, vtep, 1)),
 			last(d.keeps(a, tenantB, direct, leafHost, 1)),
 		},
 	}}
@@ -154,16 +157,15 @@ func up(place, text string, established func() bool) observation {
 	return observation{place: place, want: text, see: func() (string, bool) { return text, established() }}
 }
 
-// hears waits until a place has a route whose next hop is, or starts or ends
-// with, hop.
+// hears waits until a place has a route with a next hop.
 func (d *demo) hears(place string, vni rib.VNI, prefix, hop string) observation {
 	p := netip.MustParsePrefix(prefix)
 	return observation{
 		place: place,
-		want:  fmt.Sprintf("VNI %d  %s through %s", vni, prefix, strings.TrimSpace(hop)),
+		want:  fmt.Sprintf("VNI %d  %s through %s", vni, prefix, hop),
 		see: func() (string, bool) {
 			found := d.board.heard(place, vni, p)
-			i := slices.IndexFunc(found, func(x detail) bool { return strings.Contains(x.hop, hop) })
+			i := slices.IndexFunc(found, func(x detail) bool { return x.hop == hop })
 			if i < 0 {
 				return "", false
 			}
@@ -185,10 +187,10 @@ func (d *demo) loses(place string, vni rib.VNI, prefix string) observation {
 // hop.
 func (d *demo) keeps(place string, vni rib.VNI, prefix, hop string, n int) observation {
 	p := netip.MustParsePrefix(prefix)
-	text := fmt.Sprintf("VNI %d  %s stays, through %s", vni, prefix, strings.TrimSpace(hop))
+	text := fmt.Sprintf("VNI %d  %s stays, through %s", vni, prefix, hop)
 	return observation{place: place, want: text, see: func() (string, bool) {
 		found := d.board.heard(place, vni, p)
-		return text, len(found) == n && slices.ContainsFunc(found, func(x detail) bool { return strings.Contains(x.hop, hop) })
+		return text, len(found) == n && slices.ContainsFunc(found, func(x detail) bool { return x.hop == hop })
 	}}
 }
 

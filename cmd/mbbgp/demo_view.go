@@ -120,7 +120,7 @@ func (v *view) draw(to *strings.Builder) {
 	if !v.live || len(lines) == 0 {
 		return
 	}
-	widths := []int{4, 18, 27, 27, 44}
+	widths := []int{4, 18, 29, 29, 29}
 	row := func(cells []string) string {
 		var s strings.Builder
 		for i, c := range cells {
@@ -129,7 +129,7 @@ func (v *view) draw(to *strings.Builder) {
 		return cut(strings.TrimRight(s.String(), " "), v.width-1)
 	}
 	header := append([]string{"VNI", "prefix"}, v.places...)
-	rule := strings.Repeat("-", min(v.width-1, 124))
+	rule := strings.Repeat("-", min(v.width-1, 113))
 	table := []string{"", v.dim(rule), v.bold(row(header))}
 	var cells []string
 	for i, l := range lines {

@@ -64,7 +64,24 @@ func (f *logFlags) logger(c config.Log, out io.Writer) (*logrus.Logger, error) {
 }
 
 func jsonFormat() logrus.Formatter {
-	return &logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano}
+	return worded{&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano}}
+}
+
+// worded writes values that have a text as that text. JSON would show their
+// inside: "state":4 instead of "established", nanoseconds instead of "5s".
+type worded struct{ logrus.Formatter }
+
+// Format writes one entry.
+func (w worded) Format(e *logrus.Entry) ([]byte, error) {
+	copied := *e
+	copied.Data = make(logrus.Fields, len(e.Data))
+	for name, value := range e.Data {
+		if s, ok := value.(fmt.Stringer); ok {
+			value = s.String()
+		}
+		copied.Data[name] = value
+	}
+	return w.Formatter.Format(&copied)
 }
 
 // isTerminal reports whether a person reads w.

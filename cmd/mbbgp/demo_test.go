@@ -1,0 +1,72 @@
+package main
+
+import (
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mbbgp/rib"
+)
+
+// quietly runs a demo without pauses.
+func quietly(t *testing.T, patience time.Duration, before func(*demo, int)) (string, error) {
+	t.Helper()
+	var out strings.Builder
+	err := runDemo(t.Context(), demoOptions{out: &out, log: io.Discard, patience: patience, before: before})
+	return out.String(), err
+}
+
+func TestDemoShowsEverything(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	out, err := quietly(t, 10*time.Second, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !strings.Contains(out, "Everything was seen at the far end") || strings.Contains(out, "FAILED") {
+		t.Error(out)
+	}
+}
+
+func TestDemoFailsWhenSomethingIsNotSeen(t *testing.T) {
+	rows := map[string]struct {
+		step int
+		do   func(*demo)
+		want string
+	}{
+		"a hypervisor cannot connect": {1, func(d *demo) { d.b.link.sever() },
+			"step 1 (The sessions come up): hypervisor-b: not seen within"},
+		"the link is cut before a virtual machine starts": {2, func(d *demo) { d.a.link.sever() },
+			"step 2 (A virtual machine starts on hypervisor-a): hypervisor-b: not seen within"},
+		"somebody else announces what the dead hypervisor did": {7, func(d *demo) {
+			hop := rib.NextHop{Target: netip.MustParseAddr(hostB)}
+			if err := d.bridge.bridge.Open(rib.Static, "somebody else").Announce(tenantA, netip.MustParsePrefix(vmB), hop); err != nil {
+				t.Error(err)
+			}
+		}, "step 7 (hypervisor-b dies): leaf: not seen within"},
+		"a NAT route has left MetalBond": {5, func(d *demo) {
+			d.board.put(sight{d.leaf.name, tenantA, netip.MustParsePrefix(natA), "RD"}, detail{})
+		},
+			"step 5 (What belongs to MetalBond stays there): leaf: not so: VNI 200  198.51.100.9/32 never comes"},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := quietly(t, 4*time.Second, func(d *demo, n int) {
+				if n == row.step {
+					d.patience = time.Second
+					row.do(d)
+				}
+			})
+			if err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("error %v, want %s", err, row.want)
+			}
+			if !strings.Contains(out, "FAILED") || strings.Contains(out, "Everything was seen") {
+				t.Error(out)
+			}
+		})
+	}
+}
