@@ -18,7 +18,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -98,7 +100,12 @@ func again(flags []string) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	// The first one may be killed, and then the second one has to go, too. The
+	// kernel looks at the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := exec.Command("unshare", append(append(flags, self), os.Args[1:]...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	inside := "root"
 	if os.Getuid() != 0 {
