@@ -2,6 +2,9 @@ package metalbond
 
 import (
 	"context"
+	"math"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -14,42 +17,147 @@ import (
 // ClientOptions says which servers to be a client of, and how.
 type ClientOptions struct {
 	Servers   []string      // host:port; a name is resolved at each attempt
-	Keepalive time.Duration // offered interval, whole seconds; 0: 5 s
+	Keepalive time.Duration // offered interval, whole seconds; 0: DefaultKeepalive
 	Hold      time.Duration // how long a lost server's word is kept; 0: not at all
 	Pace      config.Pace   // of frames toward servers
 
 	// An attempt follows the end of the last one after a random time between
 	// these. 0: 5 s and 10 s.
 	ReconnectMin, ReconnectMax time.Duration
+	Handshake                  time.Duration // until a connection must be established; 0: 10 s
 
 	Subscribe []rib.VNI // from the start
 	Bridge    *bridge.Bridge
 	Log       logrus.FieldLogger
 }
 
+// The defaults of ClientOptions.
+const (
+	reconnectMin = 5 * time.Second
+	reconnectMax = 10 * time.Second
+)
+
 // Client is a client of one or more MetalBond servers: it tells each of them
 // what the table holds from static routes, our own clients and BGP, and puts
 // what they say of the subscribed VNIs into the table.
 type Client struct {
-	options ClientOptions
+	options   ClientOptions
+	offer     uint32 // seconds
+	paces     paces
+	upstreams []*upstream
+
+	mu         sync.Mutex
+	subscribed []rib.VNI            // guarded by mu; each once
+	exported   map[rib.VNI]struct{} // guarded by mu
 }
 
 // NewClient returns a client that does nothing yet.
 func NewClient(options ClientOptions) *Client {
-	return &Client{options: options}
+	if options.ReconnectMin == 0 && options.ReconnectMax == 0 {
+		options.ReconnectMin, options.ReconnectMax = reconnectMin, reconnectMax
+	}
+	c := &Client{
+		options:  options,
+		offer:    seconds(options.Keepalive),
+		exported: make(map[rib.VNI]struct{}),
+	}
+	for _, name := range options.Servers {
+		c.upstreams = append(c.upstreams, &upstream{
+			client: c,
+			name:   name,
+			log:    options.Log.WithField("peer", name),
+			since:  time.Now(),
+		})
+	}
+	for _, vni := range options.Subscribe {
+		c.Subscribe(vni)
+	}
+	return c
 }
 
 // Subscribe subscribes every server to vni, at once and after each reconnect.
 // To subscribe twice is the same as once; nothing unsubscribes.
-func (c *Client) Subscribe(vni rib.VNI) {}
+func (c *Client) Subscribe(vni rib.VNI) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if slices.Contains(c.subscribed, vni) {
+		return
+	}
+	c.subscribed = append(c.subscribed, vni)
+	for _, u := range c.upstreams {
+		if s := u.live(); s != nil {
+			s.out.ask(vni)
+		}
+	}
+}
+
+// Export makes the client tell the servers what the table holds of vni. It is
+// needed once for every VNI that comes into use; VNIs that the table has when
+// a session begins are told anyway. It must not be called by the table.
+func (c *Client) Export(vni rib.VNI) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.exported[vni]; known {
+		return
+	}
+	c.exported[vni] = struct{}{}
+	for _, u := range c.upstreams {
+		if s := u.live(); s != nil {
+			c.export(s, vni)
+		}
+	}
+}
+
+// begin gives a new session all that it has to say, SUBSCRIBEs first.
+func (c *Client) begin(s *session, live func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, vni := range c.options.Bridge.Table().VNIs() {
+		c.exported[vni] = struct{}{}
+	}
+	live()
+	s.out.ask(c.subscribed...)
+	for vni := range c.exported {
+		c.export(s, vni)
+	}
+}
+
+// export opens the reader of what we say to a server: everything but what
+// servers say.
+func (c *Client) export(s *session, vni rib.VNI) {
+	s.out.open(vni, math.MaxInt, func(wake func()) *rib.Reader {
+		return c.options.Bridge.Table().NewReader(vni, rib.ReaderOptions{
+			Wake:    wake,
+			Sources: rib.Sources(rib.Static, rib.Client, rib.BGP),
+		})
+	})
+}
+
+func (c *Client) subscriptions() []rib.VNI {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.Clone(c.subscribed)
+	slices.Sort(list)
+	return list
+}
 
 // Run keeps a session to every server until ctx is done, then withdraws what
 // the servers said and returns nil. A client runs once.
 func (c *Client) Run(ctx context.Context) error {
-	<-ctx.Done()
+	var running sync.WaitGroup
+	for _, u := range c.upstreams {
+		running.Go(func() { u.run(ctx) })
+	}
+	running.Wait()
 	return nil
 }
 
 // Sessions describes the sessions, one per server, in the order of
 // ClientOptions.Servers.
-func (c *Client) Sessions() []SessionInfo { return nil }
+func (c *Client) Sessions() []SessionInfo {
+	list := make([]SessionInfo, len(c.upstreams))
+	for i, u := range c.upstreams {
+		list[i] = u.info()
+	}
+	return list
+}

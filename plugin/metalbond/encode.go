@@ -4,10 +4,32 @@ import (
 	"net/netip"
 
 	"mbbgp/rib"
+	"mbbgp/wire"
 )
 
 // Encode appends the UPDATE that announces (remove: withdraws) a next hop of a
 // prefix. It is what rib.Options.Encode wants.
 func Encode(dst []byte, remove bool, vni rib.VNI, p netip.Prefix, nh rib.NextHop) []byte {
-	return dst
+	return wire.AppendUpdate(dst, wire.Update{
+		Remove:    remove,
+		VNI:       uint32(vni),
+		Prefix:    p,
+		Target:    nh.Target,
+		TargetVNI: uint32(nh.TargetVNI),
+		HopType:   uint8(nh.Type),
+		NATFrom:   nh.NATFrom,
+		NATTo:     nh.NATTo,
+	})
+}
+
+// route returns an UPDATE in the table's terms. The numbers of the next hop
+// types are the same in both.
+func route(u wire.Update) (rib.VNI, netip.Prefix, rib.NextHop) {
+	return rib.VNI(u.VNI), u.Prefix, rib.NextHop{
+		Target:    u.Target,
+		TargetVNI: rib.VNI(u.TargetVNI),
+		Type:      rib.NextHopType(u.HopType),
+		NATFrom:   u.NATFrom,
+		NATTo:     u.NATTo,
+	}
 }

@@ -3,6 +3,7 @@ package metalbond
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mbbgp/rib"
@@ -47,8 +48,9 @@ type SessionInfo struct {
 	Since     time.Time     // when the state was entered
 	Keepalive time.Duration // negotiated; 0 before HELLO
 
-	Subscriptions []rib.VNI // a client of ours: that it reads; a server: that we asked for
+	Subscriptions []rib.VNI // sorted; a client of ours: that it reads; a server: that we asked for
 	Routes        int       // next hops that the peer says at the moment
+	Held          int       // next hops that a server said in earlier sessions, kept until it repeats them
 	Behind        uint64    // changes of the table that the peer has not been sent
 
 	FramesIn, FramesOut uint64
@@ -57,4 +59,28 @@ type SessionInfo struct {
 
 	Pace      int    // bytes per second; 0: not limited
 	LastError string // why the last connection of a client's session ended
+}
+
+// info describes the session, with the VNIs that it tells as subscriptions.
+func (s *session) info() SessionInfo {
+	vnis, behind := s.out.behind()
+	slices.Sort(vnis)
+	i := SessionInfo{
+		Server:        s.toServer,
+		Peer:          s.peer,
+		Address:       s.address,
+		Subscriptions: vnis,
+		Behind:        behind,
+	}
+	s.mu.Lock()
+	i.State, i.Since, i.Keepalive, i.Pace = s.state, s.since, s.keepalive, s.meter.rate
+	s.mu.Unlock()
+	s.count.describe(&i)
+	return i
+}
+
+func (c *counters) describe(i *SessionInfo) {
+	i.FramesIn, i.FramesOut = c.framesIn.Load(), c.framesOut.Load()
+	i.BytesIn, i.BytesOut = c.bytesIn.Load(), c.bytesOut.Load()
+	i.Refused = c.refusals()
 }

@@ -1,0 +1,163 @@
+package metalbond
+
+import "time"
+
+// gate says how much may be written now, so that the peer never has too much
+// unread. It is for one goroutine.
+type gate interface {
+	// allow returns the length of the next write, or 0 and how long to wait
+	// before asking again (0: let others run; negative: until the session is
+	// woken).
+	allow(now time.Time) (length int, wait time.Duration, err error)
+	// wrote notes a write other than KEEPALIVEs.
+	wrote(n int)
+}
+
+// segment bounds what is one segment long to what is sensible.
+func segment(length int) int {
+	return min(max(length, frameRoom), maxSegment)
+}
+
+// openGate is the gate of pace: off: one segment at a time and no more rules.
+type openGate struct{ conn transport }
+
+func (g openGate) allow(time.Time) (int, time.Duration, error) {
+	p, err := g.conn.look()
+	return segment(p.segment), 0, err
+}
+
+func (g openGate) wrote(int) {}
+
+// ackGate guards clients. A client answers nothing, so its kernel has to say
+// how much its application has read, in two ways of which neither is enough.
+//
+// Acknowledgements: one segment that comes alone is acknowledged when the
+// application has emptied the socket, or else after 40 ms (tcp_cleanup_rbuf,
+// delayed ACK). So in a burst a segment waits for the acknowledgement of the
+// one before. There must not be two under way: if nobody reads them, our own
+// kernel sends the second again after a few milliseconds (tail loss probe), and
+// the copy is acknowledged at once. The first 16 segments of a connection, and
+// some after a pause, are acknowledged read or not (quick ACK), so a segment is
+// short even where the path, a loopback or a jumbo frame, would take a long one.
+//
+// The receive window: what is unread lessens it. But Linux widens it while data
+// comes, read or not, to a width that we learn only as it happens, and tells of
+// a window that has opened only when it acknowledges something. So a window
+// that has become much less than it was stops the burst but for a frame now and
+// then, until it opens or the gate loses its patience and takes it for the
+// width of the day.
+type ackGate struct {
+	conn   transport
+	length int           // of a write
+	behind bool          // the last write was full: there was more to say
+	looks  int           // in a row that did not allow a segment
+	pause  time.Duration // the last wait in that row
+	probed bool          // the last write was for its acknowledgement only
+
+	widest   int           // window in bytes
+	since    time.Time     // of the first look in a row that found the window narrow; zero: it was not
+	patience time.Duration // with a narrow window; doubles each time that it is lost
+}
+
+const (
+	ackSegment    = 2 << 10  // bytes; 16 of them are well below 64 KiB
+	quietUnread   = 4 << 10  // bytes that need no acknowledgement outside of bursts
+	narrow        = 24 << 10 // bytes less than the widest window
+	spins         = 20       // looks before the first wait
+	firstPause    = 100 * time.Microsecond
+	lastPause     = 500 * time.Millisecond
+	firstPatience = 250 * time.Millisecond
+	lastPatience  = 8 * time.Second
+)
+
+func (g *ackGate) allow(now time.Time) (int, time.Duration, error) {
+	p, err := g.conn.look()
+	if err != nil {
+		return 0, 0, err
+	}
+	g.length = min(segment(p.segment), ackSegment)
+	narrow := g.isNarrow(now, p.window)
+	switch {
+	case p.queued > quietUnread, p.queued > 0 && (g.behind || narrow):
+		g.probed = false
+		return 0, g.wait(), nil
+	case narrow && g.probed:
+		g.probed, g.looks = false, spins
+		return 0, g.wait(), nil
+	case narrow:
+		g.probed = true
+		return frameRoom, 0, nil
+	}
+	g.looks, g.pause = 0, 0
+	return g.length, 0, nil
+}
+
+func (g *ackGate) wrote(n int) { g.behind = n > g.length-frameRoom }
+
+// wait returns how long to wait before the next look: at first not at all, for
+// a peer that reads needs microseconds only, then about as long as it has waited
+// already.
+func (g *ackGate) wait() time.Duration {
+	if g.looks++; g.looks < spins {
+		return 0
+	}
+	g.pause = min(max(2*g.pause, firstPause), lastPause)
+	return g.pause
+}
+
+// isNarrow reports whether the window says that the peer has much to read.
+func (g *ackGate) isNarrow(now time.Time, window int) bool {
+	if g.widest-window < narrow {
+		g.since = time.Time{}
+		return false
+	}
+	if g.since.IsZero() {
+		g.since = now
+		g.patience = max(g.patience, firstPatience)
+	}
+	if now.Sub(g.since) < g.patience {
+		return true
+	}
+	g.widest, g.since = window, time.Time{}
+	g.patience = min(2*g.patience, lastPatience)
+	return false
+}
+
+// answerGate guards servers. A server answers every KEEPALIVE, and an answer
+// proves that what was sent before it has been read. So a KEEPALIVE follows
+// every chunk, and a chunk waits for the answer to the last but one.
+type answerGate struct {
+	conn     transport
+	segment  int
+	answered func() uint64 // KEEPALIVEs answered so far
+	marks    [2]uint64     // the numbers of the last two KEEPALIVEs that closed a chunk
+	chunk    int           // bytes since the last one
+}
+
+const chunkLength = 24 << 10 // bytes; twice this may be unread
+
+func (g *answerGate) allow(time.Time) (int, time.Duration, error) {
+	if g.full() || g.answered() < g.marks[0] {
+		return 0, -1, nil
+	}
+	if g.chunk == 0 || g.segment == 0 {
+		p, err := g.conn.look()
+		if err != nil {
+			return 0, 0, err
+		}
+		g.segment = segment(p.segment)
+	}
+	return min(g.segment, chunkLength-g.chunk), 0, nil
+}
+
+func (g *answerGate) wrote(n int) { g.chunk += n }
+
+// full reports whether a KEEPALIVE is due.
+func (g *answerGate) full() bool { return chunkLength-g.chunk < frameRoom }
+
+// mark notes that KEEPALIVE number asked was sent.
+func (g *answerGate) mark(asked uint64) {
+	if g.chunk > 0 {
+		g.marks[0], g.marks[1], g.chunk = g.marks[1], asked, 0
+	}
+}

@@ -1,0 +1,151 @@
+package metalbond
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"mbbgp/bridge"
+	"mbbgp/rib"
+)
+
+// Hold. What a server said stays when its session is lost: the channel of that
+// session is kept, and the next session opens one of its own. What the server
+// repeats is then said by both and nobody hears of it; closing the old channel
+// withdraws exactly what was not repeated.
+//
+// MetalBond has no end-of-table marker. A server has repeated its table if it
+// says nothing new for a while and has answered a KEEPALIVE in that time, twice
+// over: metalbond tells a table from the goroutine that answers, so it answers
+// only when the table is told. A server that never falls silent has until the
+// hold time is over.
+
+// held is what an earlier session said.
+type held struct {
+	channel *bridge.Channel
+	until   time.Time
+}
+
+const (
+	quietTime   = time.Second // without UPDATEs, of one round
+	quietRounds = 2
+)
+
+// quiet counts the rounds in which a session said nothing new.
+type quiet struct {
+	session *session
+	updates uint64 // heard before the round
+	probe   uint64 // number of the round's KEEPALIVE
+	rounds  int    // done
+}
+
+// done is called every quietTime and reports whether the server of an
+// established session has fallen silent.
+func (q *quiet) done(s *session) bool {
+	updates := s.updates.Load()
+	answered := s.answered.Load()
+	switch {
+	case q.session != s || q.updates != updates || s.out.asking():
+		q.rounds = 0
+	case answered < q.probe:
+		return false
+	default:
+		q.rounds++
+	}
+	if q.rounds == quietRounds {
+		return true
+	}
+	q.session, q.updates, q.probe = s, updates, s.probe()
+	return false
+}
+
+// speaks reports whether the server's word on anything counts.
+func (u *upstream) speaks() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.held) > 0 || u.channel != nil && u.channel.Count() > 0
+}
+
+// forget drops the server's word on one next hop.
+func (u *upstream) forget(vni rib.VNI, p netip.Prefix, nh rib.NextHop) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.channel != nil {
+		u.channel.Withdraw(vni, p, nh)
+	}
+	for _, h := range u.held {
+		h.channel.Withdraw(vni, p, nh)
+	}
+}
+
+// park keeps what the session that ended said for a while and returns how much
+// that is. With no time it is withdrawn.
+func (u *upstream) park(hold time.Duration) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	channel := u.channel
+	u.channel = nil
+	if channel == nil {
+		return 0
+	}
+	routes := channel.Count()
+	if hold == 0 || routes == 0 {
+		channel.Close()
+		return 0
+	}
+	u.held = append(u.held, held{channel: channel, until: time.Now().Add(hold)})
+	return routes
+}
+
+// tend withdraws what was kept long enough, and returns when to call again;
+// negative: not in this session, or pause between sessions. s is the session of
+// the moment or nil.
+func (u *upstream) tend(s *session) time.Duration {
+	now := time.Now()
+	u.mu.Lock()
+	live := s != nil && u.channel != nil
+	n := 0
+	for n < len(u.held) && !now.Before(u.held[n].until) {
+		n++
+	}
+	over := u.held[:n]
+	u.held = slices.Clone(u.held[n:])
+	left := len(u.held)
+	wait := quietTime
+	if left > 0 {
+		wait = u.held[0].until.Sub(now)
+	}
+	u.mu.Unlock()
+
+	u.withdraw(over, "the hold time is over")
+	switch {
+	case left == 0:
+		return -1
+	case live && u.quiet.done(s):
+		u.sweep("it has repeated its table")
+		return -1
+	case s != nil:
+		return min(wait, quietTime)
+	}
+	return wait
+}
+
+// sweep withdraws all that earlier sessions said.
+func (u *upstream) sweep(why string) {
+	u.mu.Lock()
+	over := u.held
+	u.held = nil
+	u.mu.Unlock()
+	u.withdraw(over, why)
+}
+
+func (u *upstream) withdraw(over []held, why string) {
+	if len(over) == 0 {
+		return
+	}
+	routes := 0
+	for _, h := range over {
+		routes += h.channel.Close()
+	}
+	u.log.WithField("withdrawn", routes).WithField("why", why).Info("held routes that the server did not repeat")
+}

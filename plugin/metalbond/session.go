@@ -1,0 +1,208 @@
+package metalbond
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"mbbgp/config"
+	"mbbgp/wire"
+)
+
+// DefaultKeepalive is the interval that both existing implementations offer.
+const DefaultKeepalive = 5 * time.Second
+
+// handshakeLimit is how long a connection may take to become a session.
+const handshakeLimit = 10 * time.Second
+
+// party is what a session does because of whom it talks to.
+type party interface {
+	// established is called once, before anything else is heard or said.
+	established(s *session)
+	// update, subscribe and unsubscribe take what the peer said. An error ends
+	// the session.
+	update(s *session, u wire.Update) error
+	subscribe(s *session, vni uint32) error
+	unsubscribe(s *session, vni uint32) error
+	// saying is shown the frames that are about to be sent.
+	saying(frames []byte)
+}
+
+// session is one connection, from its first byte to its last. Two goroutines
+// work for it: the one that runs it hears, and once it is established another
+// one says. A session with a server and one with a client are the same thing
+// with the steps of the handshake mirrored.
+type session struct {
+	conn      transport
+	peer      string         // for people
+	address   netip.AddrPort // of the peer
+	toServer  bool           // the peer is a server, we are its client
+	party     party
+	offer     uint32        // seconds; the keepalive interval that we wish
+	handshake time.Duration // limit
+	pace      config.Pace
+	paces     *paces
+	log       logrus.FieldLogger
+	count     *counters
+
+	in    *wire.Reader // the hearing goroutine's
+	ear   ear          // the hearing goroutine's
+	gate  gate         // the saying goroutine's
+	out   feeds
+	wake  chan struct{} // holds one: there is something to say
+	done  chan struct{} // closed: nothing more is to be said
+	ended chan struct{} // closed: the session is over
+
+	answered atomic.Uint64 // KEEPALIVEs that a server answered
+	updates  atomic.Uint64 // UPDATEs heard
+
+	mu        sync.Mutex
+	owed      int           // guarded by mu; KEEPALIVEs to send at once
+	asked     uint64        // guarded by mu; KEEPALIVEs sent
+	state     State         // guarded by mu
+	since     time.Time     // guarded by mu
+	keepalive time.Duration // guarded by mu; 0 before HELLO
+	meter     meter         // guarded by mu
+	cause     error         // guarded by mu; what ended the session first
+}
+
+// newSession completes s, of which the fields up to count are set.
+func newSession(s *session) *session {
+	s.wake = make(chan struct{}, 1)
+	s.done = make(chan struct{})
+	s.ended = make(chan struct{})
+	s.ear.session = s
+	s.in = wire.NewReader(&s.ear)
+	s.out.signal = s.signal
+	s.meter.rate = s.paces.of(s.address.Addr(), s.pace)
+	if s.handshake == 0 {
+		s.handshake = handshakeLimit
+	}
+	s.enter(HelloWait)
+	return s
+}
+
+// run holds the session until it ends and returns why. It is nil if ctx was
+// over first.
+func (s *session) run(ctx context.Context) error {
+	defer close(s.ended)
+	defer s.conn.Close()
+	defer context.AfterFunc(ctx, func() { s.conn.Close() })()
+
+	err := s.conn.SetDeadline(time.Now().Add(s.handshake))
+	next := s.greet
+	for next != nil && err == nil {
+		next, err = next()
+	}
+	s.fail(err)
+	s.out.closeAll()
+	if ctx.Err() != nil {
+		return nil
+	}
+	err = s.end()
+	s.learn(err)
+	return err
+}
+
+// fail ends the session for a reason. Only the first reason counts.
+func (s *session) fail(err error) {
+	s.mu.Lock()
+	if s.cause == nil {
+		s.cause = err
+	}
+	s.mu.Unlock()
+	s.conn.Close()
+}
+
+func (s *session) end() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
+}
+
+// learn slows a peer down that reset its session in the middle of a burst.
+func (s *session) learn(err error) {
+	if s.pace.Mode != config.PaceAuto || !gone(err) {
+		return
+	}
+	s.mu.Lock()
+	burst := s.meter.burst(time.Now())
+	s.mu.Unlock()
+	if !burst {
+		return
+	}
+	rate := s.paces.slow(s.address.Addr())
+	s.log.WithField("rate", rate).Warn("peer gave up in the middle of a burst, it is served more slowly from now on (bytes per second)")
+}
+
+// gone reports whether the peer ended the connection, in whichever way.
+func gone(err error) bool {
+	return errors.Is(err, errClosed) || errors.Is(err, errCut) || errors.Is(err, errReset)
+}
+
+// What a peer does to a connection, in words.
+var (
+	errClosed = errors.New("closed by the peer")
+	errCut    = errors.New("closed by the peer in the middle of a message")
+	errReset  = errors.New("reset by the peer")
+)
+
+// plain says what happened to a connection without the addresses and system
+// calls that net's errors carry.
+func plain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errClosed
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errCut
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errReset
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func expired(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+func (s *session) enter(state State) {
+	s.mu.Lock()
+	s.state, s.since = state, time.Now()
+	s.mu.Unlock()
+	s.log.WithField("state", state).Debug("session state")
+}
+
+// signal wakes the saying goroutine.
+func (s *session) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// current returns the state.
+func (s *session) current() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// interval returns the negotiated keepalive interval.
+func (s *session) interval() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keepalive
+}
