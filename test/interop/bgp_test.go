@@ -81,6 +81,7 @@ func TestRoutesCrossBetweenHypervisorAndFRR(t *testing.T) {
 
 			t.Log("the customer of the leaf is known to a hypervisor")
 			a.WaitRoutes(30*time.Second, viaGateway...)
+			bridge.WaitReady(10 * time.Second)
 
 			t.Log("prefixes of a hypervisor are in the leaf's VRF")
 			b.Do("announce 200#10.1.0.7/32#2001:db8::b")

@@ -24,7 +24,7 @@ type FRROptions struct {
 	RouterID  string        // IPv4, also the VTEP; must be an address of the node
 	Neighbors []FRRNeighbor // of l2vpn evpn
 	VNI       uint32        // L3 VNI of the VRF
-	Target    string        // route target of the VRF, both ways
+	Target    string        // route target of the VRF, both ways; "": FRR's default
 	MAC       string        // router MAC of the VRF
 	Connected []string      // addresses with lengths on the customer link; redistributed
 	IBGP      bool          // neighbours of the own AS are route reflector clients
@@ -34,6 +34,7 @@ type FRROptions struct {
 type FRRNeighbor struct {
 	Address string
 	ASN     uint32
+	Options []string // further lines of the neighbour, such as "password secret"
 }
 
 const zebraConf = `hostname {{.RouterID}}
@@ -51,6 +52,10 @@ router bgp {{.ASN}}
  neighbor {{.Address}} remote-as {{.ASN}}
  neighbor {{.Address}} timers connect 1
  neighbor {{.Address}} advertisement-interval 0
+{{- $address := .Address}}
+{{- range .Options}}
+ neighbor {{$address}} {{.}}
+{{- end}}
 {{- end}}
  address-family l2vpn evpn
 {{- range .Neighbors}}
@@ -75,8 +80,10 @@ router bgp {{.ASN}} vrf red
  address-family l2vpn evpn
   advertise ipv4 unicast
   advertise ipv6 unicast
+{{- if .Target}}
   route-target export {{.Target}}
   route-target import {{.Target}}
+{{- end}}
  exit-address-family
 `))
 

@@ -18,6 +18,7 @@ type Hypervisor struct {
 	duplicates int               // guarded by mu; announcements of what was there
 	states     map[string]string // guarded by mu; by peer
 	sessions   map[string]int    // guarded by mu; how often one was established, by peer
+	story      map[string]string // guarded by mu; what was told, in order, by VNI and prefix
 }
 
 // Hypervisor starts a client without servers; commands connect it.
@@ -25,6 +26,7 @@ func (n *Node) Hypervisor(args ...string) *Hypervisor {
 	n.t.Helper()
 	h := &Hypervisor{
 		routes: make(map[string]int), states: make(map[string]string), sessions: make(map[string]int),
+		story: make(map[string]string),
 	}
 	h.steered = n.steer(h.hear, "hypervisor", args...)
 	return h
@@ -41,8 +43,10 @@ func (h *Hypervisor) hear(line []byte) error {
 	case "add":
 		h.heard++
 		h.routes[r.Route]++
+		h.tell("+", r.Route)
 	case "remove":
 		h.heard++
+		h.tell("-", r.Route)
 		h.routes[r.Route]--
 		if h.routes[r.Route] <= 0 {
 			delete(h.routes, r.Route)
@@ -56,6 +60,21 @@ func (h *Hypervisor) hear(line []byte) error {
 		}
 	}
 	return nil
+}
+
+// tell adds to the story of a prefix.
+func (h *Hypervisor) tell(sign, route string) {
+	end := strings.LastIndex(route, "/")
+	end += strings.Index(route[end:], "#")
+	h.story[route[:end]] += sign + route[end+1:] + " "
+}
+
+// Story returns all that was told of a prefix ("200#10.0.0.0/8") in order, such
+// as "+2001:db8::a -2001:db8::a".
+func (h *Hypervisor) Story(prefix string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.TrimSpace(h.story[prefix])
 }
 
 // Routes returns the present table, sorted.
