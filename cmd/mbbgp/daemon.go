@@ -67,6 +67,9 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 			Bridge:    d.bridge,
 			Log:       log,
 		})
+		for _, vni := range configuredVNIs(cfg) {
+			d.client.Export(vni)
+		}
 	}
 	if len(cfg.MetalBond.Listen) > 0 {
 		d.server = metalbond.NewServer(metalbond.ServerOptions{
@@ -76,6 +79,7 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 			ClientPace:  cfg.MetalBond.Clients,
 			OneNextHop:  oneNextHop(cfg),
 			OnSubscribe: d.subscribed,
+			OnAnnounce:  d.announced,
 			Bridge:      d.bridge,
 			Log:         log,
 		})
@@ -129,6 +133,14 @@ func (d *daemon) serve(ctx context.Context) error {
 func (d *daemon) subscribed(vni rib.VNI) {
 	if d.client != nil {
 		d.client.Subscribe(vni)
+	}
+}
+
+// announced makes what our clients say something that we say, too, to the
+// servers that we are a client of.
+func (d *daemon) announced(vni rib.VNI) {
+	if d.client != nil {
+		d.client.Export(vni)
 	}
 }
 
