@@ -193,6 +193,38 @@ func TestRouteStaysWhileOneOfTwoOfOurServersHasIt(t *testing.T) {
 	a.WaitRoutes(5 * time.Second)
 }
 
+// A bridge that serves hypervisors and is a client of an existing server joins
+// the two, in VNIs that it has never heard of, too.
+func TestOurServerPassesRoutesBetweenItsClientsAndAStockServer(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.Node("server", "2001:db8::2/64").MetalBondServer()
+	bridge := l.Node("bridge", "2001:db8::1/64").Bridge(`
+metalbond: {listen: "[::]:4711", servers: ["[2001:db8::2]:4711"]}
+vnis: [{vni: 200}]
+`)
+	bridge.WaitReady(20 * time.Second)
+	a, b := l.Node("a", "2001:db8::a/64").Hypervisor(), l.Node("b", "2001:db8::b/64").Hypervisor()
+	var ofA, ofB []string
+	for h, at := range map[*lab.Hypervisor]string{a: serverAt, b: "[2001:db8::2]:4711"} {
+		h.Do("subscribe 200")
+		h.Do("subscribe 999")
+		h.Connect(at)
+	}
+	for i, vni := range []int{200, 999} {
+		ofA = append(ofA, fmt.Sprintf("%d#10.1.%d.0/24#2001:db8::a", vni, i))
+		ofB = append(ofB, fmt.Sprintf("%d#10.2.%d.0/24#2001:db8::b", vni, i))
+	}
+	announce(a, ofA)
+	announce(b, ofB)
+	a.WaitRoutes(10*time.Second, ofB...)
+	b.WaitRoutes(10*time.Second, ofA...)
+	b.Do("withdraw %s", ofB[1])
+	a.WaitRoutes(10*time.Second, ofB[0])
+	a.Kill()
+	b.WaitRoutes(10 * time.Second)
+}
+
 // The same command lines for both implementations, each through the other's
 // server.
 func TestStockProgramAndOursStandInForEachOther(t *testing.T) {
