@@ -16,13 +16,14 @@ type BGP struct {
 	// Import, called without locks, and must not block.
 	Refresh func()
 
-	bridge *Bridge
-	local  netip.Addr        // VTEP: BGP next hop of what goes through this gateway
-	mac    MAC               // Router's MAC
-	domain ExtendedCommunity // Site-of-Origin; zero: none
-	index  targetIndex
-	limits neighborLimits
-	rds    *distinguishers // nil without BGP
+	bridge  *Bridge
+	local   netip.Addr           // VTEP: BGP next hop of what goes through this gateway
+	mac     MAC                  // Router's MAC
+	domain  ExtendedCommunity    // Site-of-Origin; zero: none
+	origins [1]ExtendedCommunity // domain, as exports share it
+	index   targetIndex
+	limits  neighborLimits
+	rds     *distinguishers // nil without BGP
 
 	exporting sync.Mutex // held by Export
 
@@ -72,6 +73,7 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		local:     cfg.VXLAN.Local,
 		mac:       cfg.VXLAN.RouterMAC,
 		domain:    cfg.Domain,
+		origins:   [1]ExtendedCommunity{cfg.Domain},
 		index:     newTargetIndex(b.sorted),
 		limits:    neighborLimits{fixed: map[netip.Addr]int{}},
 		routes:    newRoutes(),

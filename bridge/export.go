@@ -212,7 +212,7 @@ func (f *feed) attributes(hop rib.NextHop) *Attributes {
 		a.Encapsulation, a.RouterMAC = TunnelVXLAN, f.bgp.mac
 	}
 	if f.bgp.domain != (ExtendedCommunity{}) {
-		a.SiteOfOrigin = []ExtendedCommunity{f.bgp.domain}
+		a.SiteOfOrigin = f.bgp.origins[:]
 	}
 	return a
 }
