@@ -67,9 +67,6 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 			Bridge:    d.bridge,
 			Log:       log,
 		})
-		for _, vni := range configuredVNIs(cfg) {
-			d.client.Export(vni)
-		}
 	}
 	if len(cfg.MetalBond.Listen) > 0 {
 		d.server = metalbond.NewServer(metalbond.ServerOptions{

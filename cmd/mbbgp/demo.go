@@ -12,12 +12,14 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"mbbgp/plugin/metalbond"
 	"mbbgp/rib"
 )
 
@@ -77,6 +79,7 @@ type demoOptions struct {
 // demo is the little world of the demo.
 type demo struct {
 	demoOptions
+	logger *logrus.Logger
 	view   *view
 	board  *board
 	bridge *daemon
@@ -119,6 +122,7 @@ func (d *demo) build() error {
 	log := logrus.New()
 	log.SetOutput(d.log)
 	log.SetLevel(logrus.DebugLevel)
+	d.logger = log
 	forBridge, forLeaf, err := demoConfigs()
 	if err != nil {
 		return err
@@ -177,6 +181,7 @@ func (d *demo) play() error {
 		took, err := d.perform(s)
 		if err != nil {
 			d.view.failed(err)
+			d.dump()
 			return fmt.Errorf("step %d (%s): %w", i+1, s.what, err)
 		}
 		results = append(results, result{s.what, took})
@@ -186,6 +191,20 @@ func (d *demo) play() error {
 	}
 	d.view.end(results, time.Since(begun))
 	return nil
+}
+
+// dump logs how far everybody has come.
+func (d *demo) dump() {
+	for name, sessions := range map[string][]metalbond.SessionInfo{
+		d.a.name: d.a.client.Sessions(), d.b.name: d.b.client.Sessions(), "bridge": d.bridge.server.Sessions(),
+	} {
+		for _, s := range sessions {
+			d.logger.WithField("node", name).Debugf("%+v", s)
+		}
+	}
+	for _, n := range d.bridge.speaker.Neighbors() {
+		d.logger.WithField("node", "bridge").Debugf("%+v", n)
+	}
 }
 
 // perform does a step and waits until all of it has been seen. What was seen is
@@ -230,8 +249,13 @@ func (d *demo) perform(s step) (time.Duration, error) {
 			return time.Since(begun), nil
 		}
 		if err := d.wait(ctx, changed); err != nil {
-			o := s.observe[shown]
-			return 0, fmt.Errorf("%s: not seen within %v: %s", o.place, time.Since(begun).Round(time.Millisecond), o.want)
+			var missing []string
+			for i, o := range s.observe {
+				if took[i] == 0 && !o.last {
+					missing = append(missing, o.place+": "+o.want)
+				}
+			}
+			return 0, fmt.Errorf("not seen within %v: %s", d.patience, strings.Join(missing, "; "))
 		}
 	}
 }

@@ -102,6 +102,8 @@ func (e emitter) sessions(all []Session) {
 		e.gauge("metalbond_session_up", "1 if a MetalBond session with the peer is established; role is the peer's.", truth(s.Established), peer...)
 		e.gauge("metalbond_session_keepalive_seconds", "Keepalive interval agreed with the peer.", s.Keepalive.Seconds(), peer...)
 		e.gauge("metalbond_session_routes", "Next hops that the peer announces.", float64(s.Routes), peer...)
+		e.gauge("metalbond_session_held_routes", "Next hops that the peer announced in a session that was lost, kept until it repeats them.", float64(s.Held), peer...)
+		e.gauge("metalbond_session_pace_bytes_per_second", "Most that is sent to the peer; 0 if there is no limit.", float64(s.Pace), peer...)
 		e.gauge("metalbond_session_behind_changes", "Changes of the tables that the peer has not been sent.", float64(s.Behind), peer...)
 		e.total("metalbond_session_messages_total", "MetalBond messages.", s.FramesIn, with("direction", "in")...)
 		e.total("metalbond_session_messages_total", "MetalBond messages.", s.FramesOut, with("direction", "out")...)
@@ -162,7 +164,9 @@ func merge(all []Session) []Session {
 		m.Established = m.Established || s.Established
 		m.Keepalive = max(m.Keepalive, s.Keepalive)
 		m.Routes += s.Routes
+		m.Held += s.Held
 		m.Behind += s.Behind
+		m.Pace = max(m.Pace, s.Pace)
 		m.FramesIn += s.FramesIn
 		m.FramesOut += s.FramesOut
 		m.BytesIn += s.BytesIn

@@ -35,7 +35,9 @@ type Session struct {
 	Established bool
 	Keepalive   time.Duration // negotiated; 0 before that
 	Routes      int           // next hops that the peer announces
+	Held        int           // next hops that a lost session said, kept until it is repeated
 	Behind      uint64        // changes that the peer has not been sent
+	Pace        int           // bytes a second that are sent at most; 0: no limit
 
 	FramesIn, FramesOut uint64
 	BytesIn, BytesOut   uint64
