@@ -97,8 +97,8 @@ type result struct {
 }
 
 // runDemo plays the whole demo. It returns nil if all was seen.
-func runDemo(ctx context.Context, o demoOptions) error {
-	ctx, cancel := context.WithCancel(ctx)
+func runDemo(given context.Context, o demoOptions) error {
+	ctx, cancel := context.WithCancel(given)
 	defer cancel()
 	d := &demo{demoOptions: o, board: newBoard()}
 	d.group, d.ctx = errgroup.WithContext(ctx)
@@ -111,7 +111,10 @@ func runDemo(ctx context.Context, o demoOptions) error {
 	if failed := d.group.Wait(); failed != nil && !errors.Is(failed, context.Canceled) {
 		return fmt.Errorf("demo: %w", failed)
 	}
-	if err != nil {
+	switch {
+	case given.Err() != nil:
+		return errors.New("demo: interrupted")
+	case err != nil:
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil
@@ -249,6 +252,9 @@ func (d *demo) perform(s step) (time.Duration, error) {
 			return time.Since(begun), nil
 		}
 		if err := d.wait(ctx, changed); err != nil {
+			if d.ctx.Err() != nil {
+				return 0, context.Cause(d.ctx) // a part failed, or somebody is tired of watching
+			}
 			var missing []string
 			for i, o := range s.observe {
 				if took[i] == 0 && !o.last {
