@@ -1,6 +1,10 @@
 package rib
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+	"sync"
+)
 
 // Options are fixed for the life of a table.
 type Options struct {
@@ -13,24 +17,123 @@ type Options struct {
 	MaxTombstones int
 }
 
+const defaultTombstones = 1 << 20
+
 // Table keeps the routes of every VNI. All methods may be called at the same
 // time from any goroutine.
 type Table struct {
 	options Options
+	origins origins
+
+	mu   sync.RWMutex
+	vnis map[VNI]*vni // guarded by mu
 }
 
 // New returns an empty table.
-func New(o Options) *Table { return &Table{options: o} }
+func New(o Options) *Table {
+	if o.MaxTombstones <= 0 {
+		o.MaxTombstones = defaultTombstones
+	}
+	return &Table{options: o, vnis: map[VNI]*vni{}, origins: origins{byID: map[Origin]*originState{}}}
+}
+
+// lock returns a VNI's table, locked, making it if need be.
+func (t *Table) lock(number VNI) *vni {
+	for {
+		v := t.get(number)
+		if v == nil {
+			t.mu.Lock()
+			if v = t.vnis[number]; v == nil {
+				v = &vni{number: number, options: &t.options}
+				t.vnis[number] = v
+			}
+			t.mu.Unlock()
+		}
+		v.mu.Lock()
+		if !v.dead {
+			return v
+		}
+		v.mu.Unlock()
+	}
+}
+
+func (t *Table) get(number VNI) *vni {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.vnis[number]
+}
+
+// unlock unlocks a VNI's table, and drops it if it holds nothing.
+func (t *Table) unlock(v *vni) {
+	empty := v.empty()
+	v.mu.Unlock()
+	if !empty {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.empty() && !v.dead {
+		v.dead = true
+		delete(t.vnis, v.number)
+	}
+}
+
+func (v *vni) empty() bool { return v.entries.length == 0 && len(v.readers) == 0 }
 
 // Add says that o announces r. It reports whether that is news: o had not
 // announced this next hop, or with another preference.
-func (t *Table) Add(o Origin, r Route) (changed bool) { return false }
+func (t *Table) Add(o Origin, r Route) (changed bool) {
+	origin := t.origins.get(o)
+	if origin == nil {
+		return false
+	}
+	v := t.lock(r.VNI)
+	defer t.unlock(v)
+	x := v.edit(r.Prefix)
+	defer x.done()
+	return x.say(origin, o, r.NextHop, r.Preference)
+}
 
 // Remove takes back what o announced. It reports whether o had announced it.
-func (t *Table) Remove(o Origin, vni VNI, p netip.Prefix, nh NextHop) (changed bool) { return false }
+func (t *Table) Remove(o Origin, number VNI, p netip.Prefix, nh NextHop) (changed bool) {
+	if t.get(number) == nil {
+		return false
+	}
+	v := t.lock(number)
+	defer t.unlock(v)
+	x := v.edit(p)
+	defer x.done()
+	n := v.liveRecord(x.entry, v.hops.find(nh))
+	return n != 0 && x.unsay(n, o)
+}
 
 // Replace makes nhs, with the preference pref, all that o announces of p. No
 // next hops withdraw the prefix. This is BGP's implicit withdraw.
-func (t *Table) Replace(o Origin, vni VNI, p netip.Prefix, nhs []NextHop, pref Preference) (changed bool) {
-	return false
+func (t *Table) Replace(o Origin, number VNI, p netip.Prefix, nhs []NextHop, pref Preference) (changed bool) {
+	origin := t.origins.get(o)
+	if origin == nil || len(nhs) == 0 && t.get(number) == nil {
+		return false
+	}
+	v := t.lock(number)
+	defer t.unlock(v)
+	x := v.edit(p)
+	defer x.done()
+	if x.entry != 0 {
+		for at := v.entries.at(x.entry).oldest; at != 0; {
+			r := v.records.at(at)
+			n := at
+			at = r.next
+			if r.removed == 0 && !slices.Contains(nhs, v.hops.list[r.hop].NextHop) && x.unsay(n, o) {
+				changed = true
+			}
+		}
+	}
+	for _, nh := range nhs {
+		if x.say(origin, o, nh, pref) {
+			changed = true
+		}
+	}
+	return changed
 }

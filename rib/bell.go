@@ -1,0 +1,66 @@
+package rib
+
+import "sync"
+
+// bell wakes readers that have read everything. A change rings it, which costs
+// the same however many readers sleep: it wakes a few itself and leaves the
+// rest to a goroutine that ends when nobody sleeps any more. A reader is woken
+// once, and sleeps again only by reading to the end, so a burst of changes
+// costs one wake-up a reader.
+type bell struct {
+	mu      sync.Mutex
+	asleep  []*Reader // guarded by mu
+	running bool      // guarded by mu; the goroutine
+}
+
+const (
+	wokenAtOnce = 2  // by the writer
+	wokenInTurn = 32 // by the goroutine, before it lets others have the lock
+)
+
+// sleep notes that r is to be woken.
+func (b *bell) sleep(r *Reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !r.asleep && !r.closed {
+		r.asleep = true
+		b.asleep = append(b.asleep, r)
+	}
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake(wokenAtOnce)
+	if len(b.asleep) > 0 && !b.running {
+		b.running = true
+		go b.run()
+	}
+}
+
+func (b *bell) run() {
+	for b.turn() {
+	}
+}
+
+func (b *bell) turn() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake(wokenInTurn)
+	b.running = len(b.asleep) > 0
+	return b.running
+}
+
+// wake wakes at most so many. mu is held.
+func (b *bell) wake(most int) {
+	for range min(most, len(b.asleep)) {
+		last := len(b.asleep) - 1
+		r := b.asleep[last]
+		b.asleep[last] = nil
+		b.asleep = b.asleep[:last]
+		r.asleep = false
+		if r.options.Wake != nil && !r.closed {
+			r.options.Wake()
+		}
+	}
+}

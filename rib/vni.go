@@ -1,0 +1,375 @@
+package rib
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// vni is the table of one VNI. Writers take its lock, readers share it for one
+// batch at a time.
+type vni struct {
+	number  VNI
+	options *Options
+
+	mu      sync.RWMutex
+	dead    bool   // guarded by mu, like all that follows
+	version uint64 // of the last change
+	index   index
+	log     changeLog
+	entries slab[entry]
+	records slab[record]
+	claims  slab[claim]
+	hops    hops
+	said    map[Origin]*saying
+	readers []*Reader
+	graves  []uint32      // tombstones
+	swept   int           // how many were left after the last sweep
+	editing uint32        // the entry of the edit under way is not forgotten
+	live    int           // live records
+	known   int           // entries with a live record
+	current atomic.Int64  // readers that have read everything
+	passing atomic.Int64  // readers in the middle of a pass
+	target  atomic.Uint64 // the highest of a pass under way, or of one before
+
+	bell bell
+}
+
+// saying is what an origin says in a VNI: the claims, newest first.
+type saying struct {
+	newest uint32
+	count  int
+	owner  *originState
+}
+
+// find returns the entry of a prefix, 0 if there is none.
+func (v *vni) find(p netip.Prefix) uint32 { return v.index.get(p) }
+
+// liveRecord returns the live record of a next hop, 0 if there is none.
+func (v *vni) liveRecord(n, hop uint32) uint32 {
+	if n == 0 || hop == 0 {
+		return 0
+	}
+	for at := v.entries.at(n).oldest; at != 0; {
+		r := v.records.at(at)
+		if r.hop == hop && r.removed == 0 {
+			return at
+		}
+		at = r.next
+	}
+	return 0
+}
+
+// edit is one change of one prefix: what is said and unsaid in it has one
+// version.
+type edit struct {
+	v     *vni
+	p     netip.Prefix
+	entry uint32
+	moved bool // the entry has the version of this edit
+}
+
+func (v *vni) edit(p netip.Prefix) edit {
+	v.editing = v.find(p)
+	return edit{v: v, p: p, entry: v.editing}
+}
+
+// touch gives the entry the next version, making it if need be.
+func (x *edit) touch() {
+	if x.moved {
+		return
+	}
+	x.moved = true
+	v := x.v
+	v.version++
+	v.current.Store(0)
+	if x.entry == 0 {
+		x.entry = v.entries.add()
+		v.editing = x.entry
+		e := v.entries.at(x.entry)
+		e.address, e.bits, e.v4 = x.p.Addr().As16(), uint8(x.p.Bits()), x.p.Addr().Is4()
+		v.index.set(x.p, x.entry)
+	} else if e := v.entries.at(x.entry); v.passing.Load() > 0 && e.changed <= v.target.Load() {
+		v.log.haunt(e, x.entry, v.version)
+	} else {
+		v.log.clear(e.slot)
+	}
+	e := v.entries.at(x.entry)
+	e.slot = v.log.append(x.entry)
+	e.changed = v.version
+}
+
+// begin makes a live record at the young end of the entry.
+func (x *edit) begin(hop, claims uint32, s summary) {
+	v := x.v
+	n := v.records.add()
+	*v.records.at(n) = record{added: v.version, entry: x.entry, hop: hop, claims: claims,
+		sole: s.sole, preference: s.preference, source: s.source}
+	e := v.entries.at(x.entry)
+	if e.newest == 0 {
+		e.oldest = n
+	} else {
+		v.records.at(e.newest).next = n
+	}
+	e.newest = n
+	for c := claims; c != 0; {
+		k := v.claims.at(c)
+		k.record = n
+		c = k.next
+	}
+	v.live++
+	if e.live++; e.live == 1 {
+		v.known++
+	}
+}
+
+// end makes a live record a tombstone, or frees it if no reader has seen it.
+func (x *edit) end(n uint32) {
+	v := x.v
+	r := v.records.at(n)
+	r.removed, r.claims = v.version, 0
+	v.live--
+	if e := v.entries.at(r.entry); e.live == 1 {
+		e.live = 0
+		v.known--
+	} else {
+		e.live--
+	}
+	if r.added == r.removed || len(v.readers) == 0 {
+		v.free(n)
+		return
+	}
+	v.graves = append(v.graves, n)
+}
+
+// settle gives a record what its claims come to now.
+func (x *edit) settle(n uint32) {
+	v := x.v
+	r := v.records.at(n)
+	if r.claims == 0 {
+		x.touch()
+		x.end(n)
+		return
+	}
+	s := v.summarize(r.claims)
+	if s == r.summary() {
+		return
+	}
+	x.touch()
+	if r.added == v.version {
+		r.sole, r.preference, r.source = s.sole, s.preference, s.source
+		return
+	}
+	hop, claims := r.hop, r.claims
+	v.hops.list[hop].uses++
+	x.begin(hop, claims, s)
+	x.end(n)
+}
+
+// say adds a claim. It reports whether that is news.
+func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool {
+	v := x.v
+	n := v.liveRecord(x.entry, v.hops.find(nh))
+	if n != 0 {
+		for c := v.records.at(n).claims; c != 0; {
+			k := v.claims.at(c)
+			if k.origin == id {
+				if k.preference == pref {
+					return false
+				}
+				k.preference = pref
+				x.settle(n)
+				return true
+			}
+			c = k.next
+		}
+	}
+	c := v.claim(o, id, pref)
+	if n == 0 {
+		x.touch()
+		x.begin(v.hops.use(nh), c, summary{id, pref, o.info.Source})
+		return true
+	}
+	k, r := v.claims.at(c), v.records.at(n)
+	k.record, k.next, r.claims = n, r.claims, c
+	x.settle(n)
+	return true
+}
+
+// claim makes a claim of an origin that is on no record yet.
+func (v *vni) claim(o *originState, id Origin, pref Preference) uint32 {
+	s := v.said[id]
+	if s == nil {
+		if v.said == nil {
+			v.said = map[Origin]*saying{}
+		}
+		s = &saying{owner: o}
+		v.said[id] = s
+		o.enter(v.number)
+	}
+	c := v.claims.add()
+	*v.claims.at(c) = claim{origin: id, older: s.newest, preference: pref, source: o.info.Source}
+	if s.newest != 0 {
+		v.claims.at(s.newest).newer = c
+	}
+	s.newest = c
+	s.count++
+	o.count.Add(1)
+	return c
+}
+
+// unsay takes the claim of an origin off a live record. It reports whether
+// there was one.
+func (x *edit) unsay(n uint32, id Origin) bool {
+	v := x.v
+	r := v.records.at(n)
+	at := &r.claims
+	for *at != 0 {
+		c := *at
+		k := v.claims.at(c)
+		if k.origin != id {
+			at = &k.next
+			continue
+		}
+		*at = k.next
+		s := v.said[id]
+		if k.newer == 0 {
+			s.newest = k.older
+		} else {
+			v.claims.at(k.newer).older = k.older
+		}
+		if k.older != 0 {
+			v.claims.at(k.older).newer = k.newer
+		}
+		v.claims.remove(c)
+		s.owner.count.Add(-1)
+		if s.count--; s.count == 0 {
+			delete(v.said, id)
+			s.owner.leave(v.number)
+		}
+		x.settle(n)
+		return true
+	}
+	return false
+}
+
+// done ends an edit.
+func (x *edit) done() {
+	v := x.v
+	v.editing = 0
+	if !x.moved {
+		return
+	}
+	v.forget(x.entry)
+	if patience := spared + len(v.readers); len(v.graves) > 2*v.swept+patience || len(v.log.haunted) > 2*v.log.swept+patience {
+		v.sweep()
+	}
+	if len(v.graves) > v.options.MaxTombstones {
+		v.park()
+	}
+	if v.log.loose() {
+		v.tighten()
+	}
+	v.bell.ring()
+}
+
+// free frees a tombstone, and its entry if it was the last record.
+func (v *vni) free(n uint32) {
+	r := v.records.at(n)
+	e := v.entries.at(r.entry)
+	var before uint32
+	for at := e.oldest; at != n; at = v.records.at(at).next {
+		before = at
+	}
+	if before == 0 {
+		e.oldest = r.next
+	} else {
+		v.records.at(before).next = r.next
+	}
+	if e.newest == n {
+		e.newest = before
+	}
+	owner := r.entry
+	v.hops.drop(r.hop)
+	v.records.remove(n)
+	v.forget(owner)
+}
+
+// forget drops an entry that nothing refers to any more.
+func (v *vni) forget(n uint32) {
+	e := v.entries.at(n)
+	if e.oldest != 0 || e.ghosts != 0 || n == v.editing {
+		return
+	}
+	v.log.clear(e.slot)
+	v.index.remove(e.prefix())
+	v.entries.remove(n)
+}
+
+// sweep frees the tombstones that no reader's version falls into the life of,
+// and the ghosts that no pass needs.
+func (v *vni) sweep() {
+	versions := make([]uint64, 0, len(v.readers)+8)
+	var targets []uint64
+	for _, r := range v.readers {
+		versions = append(versions, r.seen)
+		if r.passing {
+			versions = append(versions, r.target)
+			targets = append(targets, r.target)
+		}
+	}
+	v.exorcise(ordered(targets))
+	versions = ordered(versions)
+	kept := v.graves[:0]
+	for _, n := range v.graves {
+		if r := v.records.at(n); within(versions, r.added, r.removed) {
+			kept = append(kept, n)
+		} else {
+			v.free(n)
+		}
+	}
+	v.graves, v.swept = trimmed(kept), len(kept)
+	if v.log.loose() {
+		v.tighten()
+	}
+}
+
+// exorcise removes the ghosts that no target falls into the time of.
+func (v *vni) exorcise(targets []uint64) {
+	l := &v.log
+	kept := l.haunted[:0]
+	for _, n := range l.haunted {
+		g := l.ghosts.at(n)
+		if within(targets, g.from, g.until) {
+			kept = append(kept, n)
+			continue
+		}
+		entry := g.entry
+		l.clear(g.slot)
+		l.ghosts.remove(n)
+		v.entries.at(entry).ghosts--
+		v.forget(entry)
+	}
+	l.haunted, l.swept = trimmed(kept), len(kept)
+}
+
+// trimmed returns list, or a copy if its array is much too large.
+func trimmed(list []uint32) []uint32 {
+	if cap(list) > 4*len(list)+spared {
+		return slices.Clone(list)
+	}
+	return list
+}
+
+func ordered(list []uint64) []uint64 {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// within reports whether one of the versions is at or after from and before
+// until.
+func within(versions []uint64, from, until uint64) bool {
+	i, _ := slices.BinarySearch(versions, from)
+	return i < len(versions) && versions[i] < until
+}
