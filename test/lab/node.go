@@ -61,6 +61,15 @@ func (l *Lab) Node(name string, addresses ...string) *Node {
 	for _, a := range addresses {
 		n.Run("ip", "address", "add", a, "dev", "lan")
 	}
+	// A little later the kernel notices that the link is up. Until then nothing is
+	// sent from the IPv6 addresses; connections would be made from another one.
+	Eventually(l.t, 10*time.Second, "addresses of "+name, func() error {
+		out, err := n.Try("ip", "-6", "-oneline", "address", "show", "dev", "lan")
+		if err == nil && (!strings.Contains(out, "fe80:") || strings.Contains(out, "tentative")) {
+			err = fmt.Errorf("not ready: %s", out)
+		}
+		return err
+	})
 	return n
 }
 
