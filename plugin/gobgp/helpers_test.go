@@ -10,10 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/osrg/gobgp/v4/api"
-	"github.com/osrg/gobgp/v4/pkg/apiutil"
-	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
-	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/sirupsen/logrus"
 
 	"mbbgp/bridge"
@@ -53,22 +49,26 @@ func quiet() *logrus.Logger {
 
 // book is a bridge that writes down what it gets, and says what it is told to.
 type book struct {
-	say chan []bridge.Update
+	say chan order
 
-	mu          sync.Mutex
-	routes      map[bridge.NLRI]bridge.Update
-	announced   int
-	withdrawn   int
-	repeated    int // announcements equal to what was there
-	ended       map[netip.Addr][]config.Family
-	maximum     int // of a batch
-	hold        chan struct{}
-	onlyUpdates bool
+	mu        sync.Mutex
+	routes    map[bridge.NLRI]bridge.Update
+	announced int
+	withdrawn int
+	repeated  int // announcements equal to what was there
+	ended     map[netip.Addr][]config.Family
+	maximum   int // of a batch
+}
+
+// order is a batch that a book is to export; done is closed after that.
+type order struct {
+	batch []bridge.Update
+	done  chan struct{}
 }
 
 func newBook() *book {
 	return &book{
-		say:    make(chan []bridge.Update),
+		say:    make(chan order),
 		routes: make(map[bridge.NLRI]bridge.Update),
 		ended:  make(map[netip.Addr][]config.Family),
 	}
@@ -103,8 +103,10 @@ func (b *book) Export(ctx context.Context, send func([]bridge.Update) error) err
 		select {
 		case <-ctx.Done():
 			return nil
-		case batch := <-b.say:
-			if err := send(batch); err != nil {
+		case o := <-b.say:
+			err := send(o.batch)
+			close(o.done)
+			if err != nil {
 				return err
 			}
 		}
@@ -266,15 +268,18 @@ func (h *host) neighbor(addr netip.Addr) NeighborInfo {
 	return NeighborInfo{}
 }
 
-// tell makes the host announce or withdraw.
+// tell makes the host announce or withdraw, and returns when GoBGP knows.
 func (h *host) tell(t testing.TB, updates ...bridge.Update) {
 	t.Helper()
 	for len(updates) > 0 {
 		n := min(len(updates), maxBatch)
+		o := order{updates[:n], make(chan struct{})}
 		select {
-		case h.say <- updates[:n]:
+		case h.say <- o:
+			<-o.done
 		case <-time.After(patience):
-			t.Fatal("the speaker takes no updates")
+			t.Error("the speaker takes no updates")
+			return
 		}
 		updates = updates[n:]
 	}
@@ -335,89 +340,4 @@ func many(n int, rd string, a *bridge.Attributes) []bridge.Update {
 		list[i] = prefixRoute(rd, fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), 200, a)
 	}
 	return list
-}
-
-// fabric is a plain GoBGP server, with nothing of ours.
-type fabric struct {
-	*server.BgpServer
-	stop func()
-}
-
-// startFabric starts a server at addr:port that accepts a session from
-// neighbor.
-func startFabric(t testing.TB, addr netip.Addr, port uint16, asn uint32, neighbors ...*api.Peer) *fabric {
-	t.Helper()
-	f := &fabric{BgpServer: server.NewBgpServer()}
-	go f.Serve()
-	ctx := context.Background()
-	if err := f.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
-		Asn: asn, RouterId: addr.String(), ListenPort: int32(port), ListenAddresses: []string{addr.String()},
-	}}); err != nil {
-		t.Fatal(err)
-	}
-	f.stop = sync.OnceFunc(f.Stop)
-	t.Cleanup(f.stop)
-	for _, n := range neighbors {
-		if err := f.AddPeer(ctx, &api.AddPeerRequest{Peer: n}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return f
-}
-
-// passivePeer is a neighbour of a fabric that dials and speaks EVPN.
-func passivePeer(addr netip.Addr, asn uint32) *api.Peer {
-	return &api.Peer{
-		Conf:            &api.PeerConf{NeighborAddress: addr.String(), PeerAsn: asn},
-		Transport:       &api.Transport{PassiveMode: true},
-		GracefulRestart: &api.GracefulRestart{Enabled: true, HelperOnly: true},
-		AfiSafis: []*api.AfiSafi{{Config: &api.AfiSafiConfig{
-			Family: &api.Family{Afi: api.Family_AFI_L2VPN, Safi: api.Family_SAFI_EVPN}, Enabled: true,
-		}}},
-	}
-}
-
-// path makes a path of EVPN route data.
-func path(route bgp.NLRI, nextHop string, communities ...bgp.ExtendedCommunityInterface) *apiutil.Path {
-	nh, err := bgp.NewPathAttributeNextHop(netip.MustParseAddr(nextHop))
-	if err != nil {
-		panic(err)
-	}
-	attrs := []bgp.PathAttributeInterface{bgp.NewPathAttributeOrigin(0), nh}
-	if len(communities) > 0 {
-		attrs = append(attrs, bgp.NewPathAttributeExtendedCommunities(communities))
-	}
-	return &apiutil.Path{Family: bgp.RF_EVPN, Nlri: route, Attrs: attrs}
-}
-
-func (f *fabric) add(t testing.TB, paths ...*apiutil.Path) {
-	t.Helper()
-	if _, err := f.AddPath(apiutil.AddPathRequest{Paths: paths}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (f *fabric) remove(t testing.TB, paths ...*apiutil.Path) {
-	t.Helper()
-	if err := f.DeletePath(apiutil.DeletePathRequest{Paths: paths}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// table returns how many paths the fabric has of others.
-func (f *fabric) foreign(t testing.TB) int {
-	t.Helper()
-	n := 0
-	err := f.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: bgp.RF_EVPN},
-		func(_ bgp.NLRI, paths []*apiutil.Path) {
-			for _, p := range paths {
-				if p.PeerAddress.IsValid() {
-					n++
-				}
-			}
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

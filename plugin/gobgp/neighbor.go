@@ -41,6 +41,7 @@ type setup struct {
 	peers    []*api.Peer
 	groups   []*api.PeerGroup
 	dynamic  []*api.DynamicNeighbor
+	own      []uint32         // our AS numbers
 	file     *oc.BgpConfigSet // instead of the above
 	fileName string
 	api      string
@@ -66,6 +67,7 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bgp.listen: %w", err)
 	}
+	s.own = ownAS(cfg)
 	s.global = &api.Global{
 		Asn:             cfg.ASN,
 		RouterId:        cfg.RouterID.String(),
@@ -215,6 +217,7 @@ func (c *common) peer(n *config.Neighbor) *api.Peer {
 			LocalAsn:        n.LocalASN,
 			Description:     n.Description,
 			AuthPassword:    c.password,
+			AllowOwnAsn:     anyOwnAS,
 		},
 		Transport: &api.Transport{
 			LocalAddress: c.local,
@@ -237,6 +240,7 @@ func (c *common) group(p *config.Peering, name string) *api.PeerGroup {
 			LocalAsn:      p.LocalASN,
 			Description:   p.Description,
 			AuthPassword:  c.password,
+			AllowOwnAsn:   anyOwnAS,
 		},
 		Transport:       &api.Transport{LocalAddress: c.local, PassiveMode: true},
 		Timers:          c.timers,

@@ -2,7 +2,9 @@ package gobgp
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"mbbgp/bridge"
 	"mbbgp/config"
@@ -90,6 +92,7 @@ func BenchmarkExport(b *testing.B) {
 // BenchmarkImport receives 100,000 routes that a neighbour has already.
 func BenchmarkImport(b *testing.B) {
 	const n = 100_000
+	var used time.Duration
 	for b.Loop() {
 		b.StopTimer()
 		addrs := addresses(2)
@@ -100,13 +103,29 @@ func BenchmarkImport(b *testing.B) {
 		y := start(b, cb)
 		eventually(b, "the first route", func() bool { return y.len() > 0 })
 		b.StartTimer()
+		began := cpu()
 		eventually(b, "all routes", func() bool { return y.len() == n })
+		used += cpu() - began
 		b.StopTimer()
 		y.stop()
 		x.stop()
 		b.StartTimer()
 	}
+	report(b, n, used)
+}
+
+// cpu returns the processor time that the process has used.
+func cpu() time.Duration {
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func report(b *testing.B, n int, used time.Duration) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "routes/s")
+	b.ReportMetric(float64(used.Microseconds())/float64(n)/float64(b.N), "cpu-us/route")
 }
 
 func measure(b *testing.B, n int, tell func([]bridge.Update)) {
@@ -115,11 +134,14 @@ func measure(b *testing.B, n int, tell func([]bridge.Update)) {
 	for i := range routes {
 		gone[i] = withdrawal(routes[i])
 	}
+	var used time.Duration
 	for b.Loop() {
+		began := cpu()
 		tell(routes)
+		used += cpu() - began
 		b.StopTimer()
 		tell(gone)
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "routes/s")
+	report(b, n, used)
 }

@@ -68,6 +68,24 @@ func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
 	eventually(t, "two routes withdrawn", func() bool { return b.len() == 2 })
 }
 
+func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) {
+	parallel(t)
+	a, b := pair(t, 65001, 65002, nil)
+	a.tell(t, many(50, "192.0.2.1:1", vxlan("192.0.2.1"))...)
+	eventually(t, "routes arrived", func() bool { return b.len() == 50 })
+	a.tell(t, prefixRoute("192.0.2.1:2", "198.51.100.7/32", 200, vxlan("192.0.2.1")))
+	eventually(t, "one more route arrived", func() bool { return b.len() == 51 })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := make(map[*bridge.Attributes]bool)
+	for _, u := range b.routes {
+		seen[u.Attributes] = true
+	}
+	if len(seen) != 1 {
+		t.Errorf("%d different attributes, want 1", len(seen))
+	}
+}
+
 func TestOwnRoutesAreNotImported(t *testing.T) {
 	parallel(t)
 	a, b := pair(t, 65001, 65002, nil)

@@ -1,0 +1,56 @@
+package gobgp
+
+import (
+	"log/slog"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
+)
+
+func TestGoBGPLogsOneLevelLower(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	log.SetLevel(logrus.TraceLevel)
+	var failed []string
+	h := newLogHandler(log, func(n netip.Addr, reason string) { failed = append(failed, n.String()+" "+reason) })
+	l := slog.New(h).With(slog.String("Topic", "Peer"), slog.String("Key", "192.0.2.9"))
+	l.Debug("a route")
+	l.Info("a step", slog.Int("Number", 3))
+	l.Warn("a surprise")
+	l.Error("a failure", slog.String("Error", "full"))
+	l.Info("sent notification", slog.Int("Code", 2), slog.Int("Subcode", 2))
+	var got []string
+	for _, e := range hook.AllEntries() {
+		got = append(got, e.Level.String()+" "+e.Message)
+		if e.Data["neighbor"] != "192.0.2.9" || e.Data["topic"] != nil {
+			t.Errorf("fields of %q: %v", e.Message, e.Data)
+		}
+	}
+	want := []string{"trace a route", "debug a step", "warning a surprise", "error a failure", "debug sent notification"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"192.0.2.9 notification-sent code 2(open) subcode 2(bad peer as)"}, failed); diff != "" {
+		t.Errorf("failures (-want +got):\n%s", diff)
+	}
+}
+
+func TestErrorsAreKeptForWhoAsks(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	h := newLogHandler(log, nil)
+	l := slog.New(h)
+	h.kept.watch()
+	l.Error("Failed to add Peer", slog.String("Key", "192.0.2.9"), slog.String("Error", "no such peer-group"))
+	if err := h.kept.err(); err == nil || err.Error() != "Failed to add Peer: 192.0.2.9: no such peer-group" {
+		t.Errorf("kept %v", err)
+	}
+	if err := h.kept.take(); err == nil || len(hook.AllEntries()) != 0 {
+		t.Errorf("taken %v, logged %v", err, hook.AllEntries())
+	}
+	l.Error("later")
+	if len(hook.AllEntries()) != 1 || h.kept.take() != nil {
+		t.Errorf("logged %v", hook.AllEntries())
+	}
+}
