@@ -75,9 +75,11 @@ func NewClient(options ClientOptions) *Client {
 	return c
 }
 
-// Subscribe subscribes every server to vni, at once and after each reconnect.
-// To subscribe twice is the same as once; nothing unsubscribes.
+// Subscribe subscribes every server to vni, at once and after each reconnect,
+// and does what Export does. To subscribe twice is the same as once; nothing
+// unsubscribes.
 func (c *Client) Subscribe(vni rib.VNI) {
+	c.Export(vni)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if slices.Contains(c.subscribed, vni) {
@@ -92,8 +94,9 @@ func (c *Client) Subscribe(vni rib.VNI) {
 }
 
 // Export makes the client tell the servers what the table holds of vni. It is
-// needed once for every VNI that comes into use; VNIs that the table has when
-// a session begins are told anyway. It must not be called by the table.
+// needed for each VNI that comes into use and is not subscribed to; those that
+// the table has when a session begins are told anyway. It must not be called
+// with a lock of the table held.
 func (c *Client) Export(vni rib.VNI) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

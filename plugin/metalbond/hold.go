@@ -59,13 +59,6 @@ func (q *quiet) done(s *session) bool {
 	return false
 }
 
-// speaks reports whether the server's word on anything counts.
-func (u *upstream) speaks() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return len(u.held) > 0 || u.channel != nil && u.channel.Count() > 0
-}
-
 // forget drops the server's word on one next hop.
 func (u *upstream) forget(vni rib.VNI, p netip.Prefix, nh rib.NextHop) {
 	u.mu.Lock()

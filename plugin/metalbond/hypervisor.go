@@ -98,5 +98,3 @@ func (h *hypervisor) unsubscribe(s *session, vni uint32) error {
 	s.out.close(rib.VNI(vni))
 	return nil
 }
-
-func (h *hypervisor) saying([]byte) {}

@@ -163,12 +163,12 @@ func (s *session) sayKeepalives(n int) error {
 func (s *session) saySegment(length int) error {
 	buf := segments.Get().(*[maxSegment]byte)
 	defer segments.Put(buf)
-	n := s.out.fill(buf[:max(length, frameRoom)])
+	limit := max(length, frameRoom)
+	n := s.out.fill(buf[:limit:limit])
 	if n == 0 {
 		return nil
 	}
 	frames := buf[:n]
-	s.party.saying(frames)
 	s.gate.wrote(n)
 	s.mu.Lock()
 	s.meter.wrote(time.Now(), n)

@@ -33,8 +33,6 @@ type party interface {
 	update(s *session, u wire.Update) error
 	subscribe(s *session, vni uint32) error
 	unsubscribe(s *session, vni uint32) error
-	// saying is shown the frames that are about to be sent.
-	saying(frames []byte)
 }
 
 // session is one connection, from its first byte to its last. Two goroutines

@@ -244,22 +244,3 @@ func (u *upstream) subscribe(*session, uint32) error {
 func (u *upstream) unsubscribe(*session, uint32) error {
 	return errors.New("UNSUBSCRIBE from a server")
 }
-
-// saying drops the server's own word on what we are about to announce to it.
-// From now on it will not tell us when the others who announced the same are
-// gone: metalbond counts us among them.
-func (u *upstream) saying(frames []byte) {
-	if !u.speaks() {
-		return
-	}
-	for len(frames) >= wire.HeaderLen {
-		end := wire.HeaderLen + (int(frames[1])<<8 | int(frames[2]))
-		if wire.Type(frames[3]) == wire.TypeUpdate {
-			m, err := wire.ParseUpdate(frames[wire.HeaderLen:end])
-			if err == nil && !m.Remove {
-				u.forget(route(m))
-			}
-		}
-		frames = frames[end:]
-	}
-}
