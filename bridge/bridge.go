@@ -76,6 +76,7 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 			imports: c.Import,
 			exports: c.Export,
 		}
+		n.admitted.Max = c.MaxPrefixes
 		for _, t := range c.Export.Types {
 			n.types |= 1 << t
 		}

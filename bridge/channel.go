@@ -69,7 +69,7 @@ func (c *Channel) Announce(vni rib.VNI, p netip.Prefix, nh rib.NextHop) error {
 	if c.closed {
 		return c.refuseLocked(ChannelClosed, "")
 	}
-	if n := c.bridge.networks[vni]; n != nil && n.admitted.on.Load() {
+	if n := c.bridge.networks[vni]; n != nil && n.admitted.Max > 0 {
 		n.admitted.mu.Lock()
 		defer n.admitted.mu.Unlock()
 		if !n.admitted.room(c.bridge, vni, r.Prefix) {

@@ -143,10 +143,9 @@ func TestClosedChannelAnnouncesNothing(t *testing.T) {
 
 func TestFullVNITakesNoNewPrefix(t *testing.T) {
 	log, hook := logtest.NewNullLogger()
-	b := newLoggedBridge(t, testConfig(t), log)
-	if b.LimitVNI(7, 1) || !b.LimitVNI(200, 2) {
-		t.Fatal("limits are for configured VNIs")
-	}
+	cfg := testConfig(t)
+	cfg.VNIs[0].MaxPrefixes = 2
+	b := newLoggedBridge(t, cfg, log)
 	c := b.Open(rib.Client, "x")
 	say := func(i int, target string) Reason {
 		return reasonOf(c.Announce(200, prefix(fmt.Sprintf("10.0.0.%d/32", i)), hop(target)))

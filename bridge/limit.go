@@ -8,7 +8,6 @@ package bridge
 import (
 	"net/netip"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -55,29 +54,11 @@ func logClear(log logrus.FieldLogger, l LimitStats) {
 }
 
 // tableLimit bounds the prefixes of a VNI, whoever announced them, against
-// MetalBond announcements. The table does the counting.
+// MetalBond announcements. The table does the counting. A refused route is not
+// remembered: it gets in when its announcer says it again and there is room.
 type tableLimit struct {
-	on    atomic.Bool // Max is set; without, announcements do not meet here
 	mu    sync.Mutex
-	limit // guarded by mu
-}
-
-// LimitVNI sets how many prefixes a configured VNI may hold, from whichever
-// source, before MetalBond announcements of further ones are refused; 0 is no
-// limit. Routes that are there stay. A refused route is not remembered: it
-// gets in when its announcer says it again and there is room. It reports
-// whether the VNI is configured.
-func (b *Bridge) LimitVNI(vni rib.VNI, prefixes int) bool {
-	n := b.networks[vni]
-	if n == nil {
-		return false
-	}
-	t := &n.admitted
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.Max = prefixes
-	t.on.Store(prefixes > 0)
-	return true
+	limit // guarded by mu, but for Max, which is fixed
 }
 
 // room reports whether the VNI may take p, and counts a refusal. The caller

@@ -97,7 +97,7 @@ type Peering struct {
 	RouteReflectorClient bool            // route-reflector-client: iBGP only; default false
 	Timers               Timers          // timers
 	GracefulRestart      GracefulRestart // graceful-restart: off, helper, or a restart time; default helper
-	MaxPrefixes          int             // max-prefixes: that it may send in each family, 1 to 2147483647; default 0: no limit
+	MaxPrefixes          int             // max-prefixes: that are imported from it, 1 to 2147483647; default 0: no limit
 }
 
 // Timers are those of a BGP session, in whole seconds.
@@ -134,6 +134,7 @@ type VNI struct {
 	Export        Export        // export: MetalBond to BGP
 	Gateway       netip.Addr    // gateway: IPv6 address where hypervisors send this VNI's fabric traffic; required for vxlan with bgp, of one VNI only because it tells the VNI of a packet
 	NextHops      NextHops      // nexthops: what clients get of each prefix; default metalbond.nexthops
+	MaxPrefixes   int           // max-prefixes: that MetalBond may fill the VNI up to, 1 to 2147483647; default 0: no limit
 }
 
 // Import says what comes from BGP to MetalBond. In the file it is a list of

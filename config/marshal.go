@@ -152,6 +152,7 @@ func (w *writer) vni(v *VNI) {
 	})
 	w.addr("gateway", v.Gateway)
 	w.text("nexthops", v.NextHops.String())
+	w.number("max-prefixes", uint64(v.MaxPrefixes))
 }
 
 func (w *writer) rules(rules []PrefixRule) {

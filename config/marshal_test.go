@@ -170,6 +170,7 @@ func anyVNI(t *rapid.T, c *Config, n uint32, i int) VNI {
 		Encapsulation: enum[Encapsulation](t, encapsulationNames),
 		AutoRT:        enum[AutoRT](t, autoRTNames),
 		NextHops:      enum[NextHops](t, nextHopsNames),
+		MaxPrefixes:   rapid.IntRange(0, 1<<31-1).Draw(t, "most"),
 		Import: Import{
 			Targets:     some(t, "import", targetMatch),
 			Prefixes:    rapid.SliceOfN(prefixRule, 0, 3).Draw(t, "rules"),

@@ -167,6 +167,7 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 		field{"export", func(n *node, path string) { v.Export, exportNamed = d.exports(n, path) }},
 		field{"gateway", into(&v.Gateway, d.address6)},
 		field{"nexthops", into(&v.NextHops, oneOf[NextHops](d, nextHopsNames))},
+		field{"max-prefixes", into(&v.MaxPrefixes, d.maxPrefixes)},
 	) {
 		return v
 	}
