@@ -167,18 +167,12 @@ func (d *decoder) timers(n *node, path string) Timers {
 	t := timersDefaults()
 	if !d.mapping(n, path, "a mapping",
 		field{"hold", func(n *node, path string) {
-			t.Hold = d.duration(0, longest, true)(n, path)
-			if t.Hold == time.Second || t.Hold == 2*time.Second {
-				d.bad(n, path, "%s is out of range (0s, or 3s to %s)", show(n.text), duration(longest))
+			if hold := d.duration(3*time.Second, longest, true)(n, path); hold > 0 {
+				t.Hold, t.Keepalive = hold, (hold / 3).Truncate(time.Second)
 			}
-			t.Keepalive = (t.Hold / 3).Truncate(time.Second)
 		}},
 		field{"keepalive", func(n *node, path string) {
-			low := time.Second
-			if t.Keepalive < low {
-				low = 0
-			}
-			t.Keepalive = d.duration(low, t.Keepalive, true)(n, path)
+			t.Keepalive = d.duration(time.Second, t.Keepalive, true)(n, path)
 		}},
 		field{"connect-retry", into(&t.ConnectRetry, d.duration(time.Second, longest, true))},
 	) {

@@ -102,7 +102,7 @@ type Peering struct {
 
 // Timers are those of a BGP session, in whole seconds.
 type Timers struct {
-	Hold         time.Duration // hold: 0s (no keepalives) or 3s to 65535s; default 90s
+	Hold         time.Duration // hold: 3s to 65535s; default 90s
 	Keepalive    time.Duration // keepalive: 1s to a third of hold; default a third of hold
 	ConnectRetry time.Duration // connect-retry: 1s to 65535s; default 10s
 }

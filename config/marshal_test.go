@@ -153,10 +153,8 @@ func anyPeering(t *rapid.T, c *Config, remote netip.Addr) Peering {
 	} else {
 		p.Multihop = drawn(t, "multihop", rapid.OneOf(rapid.Just[uint8](0), rapid.Uint8Range(2, 255)))
 	}
-	if rapid.Bool().Draw(t, "hold") {
-		p.Timers.Hold = seconds(t, 3, 65535)
-		p.Timers.Keepalive = seconds(t, 1, int64(p.Timers.Hold/time.Second/3))
-	}
+	p.Timers.Hold = seconds(t, 3, 65535)
+	p.Timers.Keepalive = seconds(t, 1, int64(p.Timers.Hold/time.Second/3))
 	p.GracefulRestart.Mode = GracefulRestartMode(rapid.Uint8Max(2).Draw(t, "restart"))
 	if p.GracefulRestart.Mode == GracefulRestartFull {
 		p.GracefulRestart.Time = seconds(t, 1, 4095)

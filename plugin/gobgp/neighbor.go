@@ -152,9 +152,6 @@ type common struct {
 }
 
 func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.FieldLogger) (*common, error) {
-	if p.Timers.Hold == 0 {
-		return nil, fmt.Errorf("%s.timers.hold: 0s: GoBGP has no sessions without keepalives, want 3s to 65535s", path)
-	}
 	c := &common{
 		timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry:      seconds(p.Timers.ConnectRetry),

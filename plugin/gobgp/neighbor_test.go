@@ -214,11 +214,10 @@ func TestConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		{"empty password", func(c *config.Config) { c.BGP.Neighbors[0].PasswordFile = password(t, "\n", 0o600) }, "holds no password"},
 		{"long password", func(c *config.Config) { c.BGP.Neighbors[0].PasswordFile = password(t, strings.Repeat("x", 81), 0o600) }, "81 bytes, want 1 to 80"},
 		{"two lines", func(c *config.Config) { c.BGP.Neighbors[0].PasswordFile = password(t, "a\nb\n", 0o600) }, "several lines"},
-		{"no keepalives", func(c *config.Config) { c.BGP.Neighbors[0].Timers.Hold = 0 }, "bgp.neighbors[0].timers.hold: 0s"},
 		{"two at once", func(c *config.Config) {
-			c.BGP.Neighbors[0].Timers.Hold = 0
-			c.BGP.DynamicNeighbors = []config.DynamicNeighbor{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
-		}, "bgp.dynamic-neighbors[0].timers.hold: 0s"},
+			c.BGP.Neighbors[0].PasswordFile = filepath.Join(dir, "none")
+			c.BGP.DynamicNeighbors = []config.DynamicNeighbor{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Peering: c.BGP.Neighbors[0].Peering}}
+		}, "bgp.dynamic-neighbors[0].password-file: open"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := configuration(t, netip.MustParseAddr("127.0.0.1"), 65001)
