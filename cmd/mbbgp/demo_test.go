@@ -38,6 +38,8 @@ func TestDemoShowsEverything(t *testing.T) {
 	}
 }
 
+// One demo at a time: each start of a GoBGP server writes settings that all
+// servers of the process read.
 func TestDemoFailsWhenSomethingIsNotSeen(t *testing.T) {
 	rows := map[string]struct {
 		step int
@@ -61,7 +63,6 @@ func TestDemoFailsWhenSomethingIsNotSeen(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			out, err := quietly(t, 4*time.Second, func(d *demo, n int) {
 				if n == row.step {
 					d.patience = time.Second
