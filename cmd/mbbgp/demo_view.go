@@ -76,7 +76,7 @@ func (v *view) end(results []result, total time.Duration) {
 	for i, r := range results {
 		v.print(fmt.Sprintf("   %9s  %d. %s", duration(r.took), i+1, r.what))
 	}
-	v.print(fmt.Sprintf("   %9s  in all, with the pauses", duration(total)), "",
+	v.print(fmt.Sprintf("   %9s  in all", duration(total)), "",
 		"Next: 'mbbgp config --reference > mbbgp.yaml' for a configuration of your own,",
 		"      'mbbgp check -c mbbgp.yaml' and 'mbbgp run -c mbbgp.yaml'.")
 }

@@ -78,7 +78,7 @@ func (s *Server) Run(ctx context.Context) error {
 			_ = server.Close() // it was asked nicely
 		}
 	})
-	s.log.WithField("listen", s.listener.Addr()).Info("http: serving metrics, health and routes")
+	s.log.WithField("address", s.listener.Addr().String()).Info("serving HTTP")
 	err := server.Serve(s.listener)
 	if !stop() {
 		<-stopped
