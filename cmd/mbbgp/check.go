@@ -30,7 +30,7 @@ anything. Everything that is wrong is printed on standard error, one line each:
 
 and the exit code is 1. A good file is summed up in one line.`,
 		Example: `  mbbgp check -c mbbgp.yaml
-  mbbgp check -c mbbgp.yaml && systemctl reload mbbgp`,
+  mbbgp check -c mbbgp.yaml && systemctl restart mbbgp`,
 	}
 	path := configFile(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
