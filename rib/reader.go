@@ -286,7 +286,7 @@ func (r *Reader) view(dst []Path, e *entry, version uint64) []Path {
 		}
 		n = x.next
 	}
-	one, lead := -1, uint64(0)
+	one := -1
 	for n := e.oldest; n != 0; {
 		x := v.records.at(n)
 		n = x.next
@@ -300,12 +300,9 @@ func (r *Reader) view(dst []Path, e *entry, version uint64) []Path {
 		path := Path{NextHop: nh, Source: x.source, Preference: x.preference}
 		if r.options.One && nh.Type == Standard {
 			if one >= 0 {
-				if x.added >= lead {
-					dst[one], lead = path, x.added
-				}
-				continue
+				dst = slices.Delete(dst, one, one+1)
 			}
-			one, lead = len(dst), x.added
+			one = len(dst)
 		}
 		dst = append(dst, path)
 	}

@@ -100,19 +100,27 @@ func (x *edit) touch() {
 	e.changed = v.version
 }
 
-// begin makes a live record at the young end of the entry.
-func (x *edit) begin(hop, claims uint32, s summary) {
+// begin makes a live record, behind the one that it follows on: the records of
+// an entry stand in the order in which their next hops came, however often what
+// is said of one changes. 0 is the newest.
+func (x *edit) begin(follows, hop, claims uint32, s summary) {
 	v := x.v
 	n := v.records.add()
 	*v.records.at(n) = record{added: v.version, entry: x.entry, hop: hop, claims: claims,
 		sole: s.sole, preference: s.preference, source: s.source}
 	e := v.entries.at(x.entry)
-	if e.newest == 0 {
+	if follows == 0 {
+		follows = e.newest
+	}
+	if follows == 0 {
 		e.oldest = n
 	} else {
-		v.records.at(e.newest).next = n
+		v.records.at(n).next = v.records.at(follows).next
+		v.records.at(follows).next = n
 	}
-	e.newest = n
+	if follows == e.newest {
+		e.newest = n
+	}
 	for c := claims; c != 0; {
 		k := v.claims.at(c)
 		k.record = n
@@ -163,7 +171,7 @@ func (x *edit) settle(n uint32) {
 	}
 	hop, claims := r.hop, r.claims
 	v.hops.list[hop].uses++
-	x.begin(hop, claims, s)
+	x.begin(n, hop, claims, s)
 	x.end(n)
 }
 
@@ -188,7 +196,7 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 	c := v.claim(o, id, pref)
 	if n == 0 {
 		x.touch()
-		x.begin(v.hops.use(nh), c, summary{id, pref, o.info.Source})
+		x.begin(0, v.hops.use(nh), c, summary{id, pref, o.info.Source})
 		return true
 	}
 	k, r := v.claims.at(c), v.records.at(n)
