@@ -1,7 +1,6 @@
 package metalbond
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"mbbgp/config"
-	"mbbgp/rib"
 	"mbbgp/wire"
 )
 
@@ -112,29 +110,27 @@ func BenchmarkLatency(b *testing.B) {
 // and stacks, the other ends included.
 func BenchmarkIdleSessions(b *testing.B) {
 	const n = 2000
+	w := newWorld(b)
+	w.static(23, 10, hop1)
+	s := NewServer(ServerOptions{Bridge: w.bridge, Log: w.log})
 	for b.Loop() {
-		w := newWorld(b)
-		w.static(23, 10, hop1)
-		s := NewServer(ServerOptions{Bridge: w.bridge, Log: w.log})
 		before := memory()
-		pipes := make([]net.Conn, n)
-		stop := background(b, func(ctx context.Context) error {
-			for i := range pipes {
-				here, there := net.Pipe()
-				s.start(ctx, pipe{here}, loopback)
-				p := newPeer(b, there).greet()
-				p.subscribe(rib.VNI(23))
-				for range 10 {
-					p.update()
-				}
-				pipes[i] = there
+		var pipes []net.Conn
+		for range n {
+			here, there := net.Pipe()
+			s.start(b.Context(), pipe{here}, loopback)
+			p := newPeer(b, there).greet()
+			p.subscribe(23)
+			for range 10 {
+				p.update()
 			}
-			b.ReportMetric(float64(memory()-before)/n, "B/session")
-			<-ctx.Done()
-			s.waiting.Wait()
-			return nil
-		})
-		stop()
+			pipes = append(pipes, there)
+		}
+		b.ReportMetric(float64(memory()-before)/n, "B/session")
+		for _, there := range pipes {
+			there.Close()
+		}
+		s.waiting.Wait()
 	}
 }
 

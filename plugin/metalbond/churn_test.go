@@ -1,11 +1,16 @@
 package metalbond
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mbbgp/bridge"
 	"mbbgp/rib"
@@ -88,7 +93,16 @@ func (l ledger) hear(p *peer, from, to int, hop rib.NextHop) {
 func TestSlowReaderIsToldWhatIsTrueWhenItReads(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve(nil)
-	slow, quick := dial(t, s).greet(), dial(t, s).greet()
+	small := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		control := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10) })
+		return errors.Join(control, err)
+	}}
+	conn, err := small.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	slow, quick := newPeer(t, conn).greet(), dial(t, s).greet()
 	slow.subscribe(23)
 	quick.subscribe(23)
 	const n = 20000

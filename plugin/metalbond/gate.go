@@ -10,7 +10,7 @@ type gate interface {
 	// woken).
 	allow(now time.Time) (length int, wait time.Duration, err error)
 	// wrote notes a write other than KEEPALIVEs.
-	wrote(n int)
+	wrote(now time.Time, n int)
 }
 
 // segment bounds what is one segment long to what is sensible.
@@ -26,7 +26,7 @@ func (g openGate) allow(time.Time) (int, time.Duration, error) {
 	return segment(p.segment), 0, err
 }
 
-func (g openGate) wrote(int) {}
+func (g openGate) wrote(time.Time, int) {}
 
 // ackGate guards clients. A client answers nothing, so its kernel has to say
 // how much its application has read, in two ways of which neither is enough.
@@ -37,8 +37,9 @@ func (g openGate) wrote(int) {}
 // one before. There must not be two under way: if nobody reads them, our own
 // kernel sends the second again after a few milliseconds (tail loss probe), and
 // the copy is acknowledged at once. The first 16 segments of a connection, and
-// some after a pause, are acknowledged read or not (quick ACK), so a segment is
-// short even where the path, a loopback or a jumbo frame, would take a long one.
+// some after a pause, are acknowledged read or not (quick ACK), so a burst
+// begins with short ones even where the path, a loopback or a jumbo frame, would
+// take longer ones.
 //
 // The receive window: what is unread lessens it. But Linux widens it while data
 // comes, read or not, to a width that we learn only as it happens, and tells of
@@ -46,13 +47,19 @@ func (g openGate) wrote(int) {}
 // that has become much less than it was stops the burst but for a frame now and
 // then, until it opens or the gate loses its patience and takes it for the
 // width of the day.
+//
+// A client that took its first burst at a rate that metalbond's reader cannot
+// reach by far reassembles what it reads. It needs no guard.
 type ackGate struct {
-	conn   transport
-	length int           // of a write
-	behind bool          // the last write was full: there was more to say
-	looks  int           // in a row that did not allow a segment
-	pause  time.Duration // the last wait in that row
-	probed bool          // the last write was for its acknowledgement only
+	conn    transport
+	verdict               // of the first burst
+	length  int           // of a write
+	behind  bool          // the last write was full: there was more to say
+	writes  int           // full ones of the burst
+	last    time.Time     // of the last write
+	looks   int           // in a row that did not allow a segment
+	pause   time.Duration // the last wait in that row
+	probed  bool          // the last write was for its acknowledgement only
 
 	widest   int           // window in bytes
 	since    time.Time     // of the first look in a row that found the window narrow; zero: it was not
@@ -60,10 +67,12 @@ type ackGate struct {
 }
 
 const (
-	ackSegment    = 2 << 10  // bytes; 16 of them are well below 64 KiB
-	quietUnread   = 4 << 10  // bytes that need no acknowledgement outside of bursts
-	narrow        = 24 << 10 // bytes less than the widest window
-	spins         = 20       // looks before the first wait
+	shortSegment  = 2 << 10 // bytes; 16 of them are well below 64 KiB
+	shortWrites   = 32      // that a burst begins with
+	longSegment   = 8 << 10
+	burstPause    = 150 * time.Millisecond // quick ACKs come back after 200 ms at the earliest
+	quietUnread   = 4 << 10                // bytes that need no acknowledgement outside of bursts
+	narrow        = 24 << 10               // bytes less than the widest window
 	firstPause    = 100 * time.Microsecond
 	lastPause     = 500 * time.Millisecond
 	firstPatience = 250 * time.Millisecond
@@ -75,30 +84,86 @@ func (g *ackGate) allow(now time.Time) (int, time.Duration, error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	g.length = min(segment(p.segment), ackSegment)
+	if g.fast {
+		return segment(p.segment), 0, nil
+	}
+	if now.Sub(g.last) >= burstPause {
+		g.writes = 0
+		g.begin(now)
+	}
+	g.length = min(segment(p.segment), longSegment)
+	if g.writes < shortWrites {
+		g.length = min(g.length, shortSegment)
+	}
 	narrow := g.isNarrow(now, p.window)
 	switch {
 	case p.queued > quietUnread, p.queued > 0 && (g.behind || narrow):
 		g.probed = false
 		return 0, g.wait(), nil
 	case narrow && g.probed:
-		g.probed, g.looks = false, spins
+		g.probed, g.looks = false, longSpin
 		return 0, g.wait(), nil
 	case narrow:
 		g.probed = true
 		return frameRoom, 0, nil
 	}
 	g.looks, g.pause = 0, 0
+	g.judge(now)
 	return g.length, 0, nil
 }
 
-func (g *ackGate) wrote(n int) { g.behind = n > g.length-frameRoom }
+func (g *ackGate) wrote(now time.Time, n int) {
+	g.last = now
+	g.behind = n > g.length-frameRoom
+	if g.behind {
+		g.writes++
+	}
+	g.took(n)
+}
 
-// wait returns how long to wait before the next look: at first not at all, for
-// a peer that reads needs microseconds only, then about as long as it has waited
-// already.
+// verdict is whether a client reads faster than those that need the gate.
+type verdict struct {
+	fast  bool
+	slow  bool
+	begun time.Time // of the burst
+	bytes int       // of the burst
+}
+
+const (
+	proof     = 128 << 10 // bytes; quick ACKs are a quarter of that at most
+	proofRate = 8_000_000 // bytes per second; 4.5 us for a route, metalbond needs 10 to 36
+)
+
+func (v *verdict) begin(now time.Time) { v.begun, v.bytes = now, 0 }
+func (v *verdict) took(n int)          { v.bytes += n }
+
+// judge is called when all that was sent has been acknowledged.
+func (v *verdict) judge(now time.Time) {
+	if v.bytes < proof || v.fast || v.slow {
+		return
+	}
+	v.fast = int64(v.bytes)*int64(time.Second) >= proofRate*int64(now.Sub(v.begun))
+	v.slow = !v.fast
+}
+
+// spin returns how often to look before the first wait: a wait is a millisecond,
+// a client that reads needs less, and for the verdict that counts.
+func (v *verdict) spin() int {
+	if v.slow {
+		return shortSpin
+	}
+	return longSpin
+}
+
+const (
+	shortSpin = 10
+	longSpin  = 150
+)
+
+// wait returns how long to wait before the next look: at first not at all, then
+// about as long as it has waited already.
 func (g *ackGate) wait() time.Duration {
-	if g.looks++; g.looks < spins {
+	if g.looks++; g.looks < g.spin() {
 		return 0
 	}
 	g.pause = min(max(2*g.pause, firstPause), lastPause)
@@ -150,7 +215,7 @@ func (g *answerGate) allow(time.Time) (int, time.Duration, error) {
 	return min(g.segment, chunkLength-g.chunk), 0, nil
 }
 
-func (g *answerGate) wrote(n int) { g.chunk += n }
+func (g *answerGate) wrote(_ time.Time, n int) { g.chunk += n }
 
 // full reports whether a KEEPALIVE is due.
 func (g *answerGate) full() bool { return chunkLength-g.chunk < frameRoom }

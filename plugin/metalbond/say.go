@@ -169,9 +169,10 @@ func (s *session) saySegment(length int) error {
 		return nil
 	}
 	frames := buf[:n]
-	s.gate.wrote(n)
+	now := time.Now()
+	s.gate.wrote(now, n)
 	s.mu.Lock()
-	s.meter.wrote(time.Now(), n)
+	s.meter.wrote(now, n)
 	s.mu.Unlock()
 	return s.send(frames, countFrames(frames))
 }

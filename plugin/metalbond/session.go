@@ -127,7 +127,8 @@ func (s *session) end() error {
 	return s.cause
 }
 
-// learn slows a peer down that reset its session in the middle of a burst.
+// learn slows a peer down that reset its session in the middle of a burst, or
+// closed it before it was told everything.
 func (s *session) learn(err error) {
 	if s.pace.Mode != config.PaceAuto || !gone(err) {
 		return
@@ -135,7 +136,7 @@ func (s *session) learn(err error) {
 	s.mu.Lock()
 	burst := s.meter.burst(time.Now())
 	s.mu.Unlock()
-	if !burst {
+	if !burst || !s.out.waiting() && !errors.Is(err, errReset) {
 		return
 	}
 	rate := s.paces.slow(s.address.Addr())
