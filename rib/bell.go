@@ -1,6 +1,9 @@
 package rib
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // bell wakes readers that have read everything. A change rings it, which costs
 // the same however many readers sleep: it wakes a few itself and leaves the
@@ -9,8 +12,8 @@ import "sync"
 // costs one wake-up a reader.
 type bell struct {
 	mu      sync.Mutex
-	asleep  []*Reader // guarded by mu
-	running bool      // guarded by mu; the goroutine
+	asleep  []*Reader     // guarded by mu
+	running chan struct{} // guarded by mu; closed when the goroutine ends, nil if there is none
 }
 
 const (
@@ -32,8 +35,8 @@ func (b *bell) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.wake(wokenAtOnce)
-	if len(b.asleep) > 0 && !b.running {
-		b.running = true
+	if len(b.asleep) > 0 && b.running == nil {
+		b.running = make(chan struct{})
 		go b.run()
 	}
 }
@@ -47,8 +50,12 @@ func (b *bell) turn() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.wake(wokenInTurn)
-	b.running = len(b.asleep) > 0
-	return b.running
+	if len(b.asleep) > 0 {
+		return true
+	}
+	close(b.running)
+	b.running = nil
+	return false
 }
 
 // wake wakes at most so many. mu is held.
@@ -62,5 +69,29 @@ func (b *bell) wake(most int) {
 		if r.options.Wake != nil && !r.closed {
 			r.options.Wake()
 		}
+	}
+}
+
+// leave makes sure that r is not woken any more. It returns false if it was so
+// already.
+func (b *bell) leave(r *Reader) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.closed = true
+	b.asleep = slices.DeleteFunc(b.asleep, func(x *Reader) bool { return x == r })
+	return true
+}
+
+// wait waits for the goroutine, if there is one, to end. It must not be called
+// while readers can sleep.
+func (b *bell) wait() {
+	b.mu.Lock()
+	running := b.running
+	b.mu.Unlock()
+	if running != nil {
+		<-running
 	}
 }

@@ -28,7 +28,7 @@ type Stats struct {
 	NextHops   int    // live, of all prefixes
 	Claims     int    // announcements of live next hops by origins
 	Tombstones int    // withdrawn next hops kept for readers
-	Parked     int    // withdrawals in the private lists of parked readers
+	Parked     int    // notes of parked readers: prefixes and their next hops
 	Readers    int    // open readers
 	Version    uint64 // number of changes so far
 }
@@ -53,6 +53,7 @@ func (t *Table) Stats(number VNI) Stats {
 		NextHops:   v.live,
 		Claims:     v.claims.length,
 		Tombstones: len(v.graves),
+		Parked:     v.noted,
 		Readers:    len(v.readers),
 		Version:    v.version,
 	}

@@ -112,7 +112,7 @@ func (t *Table) flushSome(o Origin, number VNI) (n int) {
 			break
 		}
 		r := v.claims.at(s.newest).record
-		x := v.edit(v.entries.at(v.records.at(r).entry).prefix())
+		x := v.edit(v.entries.at(v.records.at(r).entry).key)
 		x.unsay(r, o)
 		x.done()
 		n++

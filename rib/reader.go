@@ -11,12 +11,12 @@ type ReaderOptions struct {
 	// that reported no more. It must not block.
 	Wake func()
 
-	// Except hides next hops that nobody but these origins, at most two,
-	// announces: what a session said is not echoed to it. 0 is ignored.
+	// Except hides next hops whose only origin is one of these, at most two:
+	// what a session said is not echoed to it. 0 is ignored.
 	Except []Origin
 
 	// One shows, of the visible Standard next hops of a prefix, only the one
-	// of the highest preference that came last.
+	// that came last.
 	One bool
 
 	// Sources shows only next hops of these sources; 0 shows all.
@@ -38,30 +38,38 @@ func Sources(list ...Source) SourceSet {
 // Has reports whether s holds x.
 func (s SourceSet) Has(x Source) bool { return s&(1<<x) != 0 }
 
-// Reader is a cursor into one VNI.
+// Reader is a cursor into one VNI. Its reads must not overlap; all else may be
+// called at any time.
 type Reader struct {
 	table   *Table
 	v       *vni
 	options ReaderOptions
 	except  [2]Origin
 
-	// These are the reading goroutine's while it holds v.mu shared.
-	seen      uint64 // everything up to here was told
+	// These are the reading goroutine's while it holds v.mu shared, and
+	// anybody's who holds v.mu.
+	seen      uint64 // what lived then was told
 	passing   bool   // in the middle of a pass
 	target    uint64 // of the pass
 	reached   uint64 // version of the last slot that is done with
 	slot      int    // where to read on in the log, in this era
 	era       uint32
-	budget    int    // slots to look at before others may have the lock
-	partial   int    // frames of that slot that were told
-	debts     []debt // of a parked reader
-	counted   bool   // in v.current, at version countedAt
-	countedAt uint64
+	budget    int // slots to look at before others may have the lock
+	partial   int // frames of the next prefix that were told
+	counted   bool
+	countedAt uint64 // in v.current, at this version
+
+	// The tombstones of these versions are kept for it: seen and target, or
+	// the version at which it was parked.
+	pin, targetPin uint64
+	owed           memos // of what lived at seen
+	later          memos // of what lived at target
+	spent          memos // to be dropped
 
 	asleep bool // guarded by v.bell.mu
 	closed bool // guarded by v.bell.mu
 
-	old, now []Path // scratch
+	diff difference
 }
 
 // NewReader opens a reader that stands before everything: its first reads are
@@ -76,21 +84,14 @@ func (t *Table) NewReader(number VNI, o ReaderOptions) *Reader {
 }
 
 // Close ends the reader. Wake may be running, or be called once more, while
-// Close runs; not after.
+// Close runs; not after. The last one that closes waits for the goroutine that
+// wakes readers, if there is one.
 func (r *Reader) Close() {
-	b := &r.v.bell
-	b.mu.Lock()
-	if r.closed {
-		b.mu.Unlock()
+	v := r.v
+	if !v.bell.leave(r) {
 		return
 	}
-	r.closed = true
-	b.asleep = slices.DeleteFunc(b.asleep, func(x *Reader) bool { return x == r })
-	b.mu.Unlock()
-
-	v := r.v
 	v.mu.Lock()
-	defer r.table.unlock(v)
 	v.readers = slices.DeleteFunc(v.readers, func(x *Reader) bool { return x == r })
 	if r.passing {
 		v.passing.Add(-1)
@@ -98,12 +99,14 @@ func (r *Reader) Close() {
 	if r.counted && r.countedAt == v.version {
 		v.current.Add(-1)
 	}
+	for _, m := range []*memos{&r.owed, &r.later, &r.spent} {
+		v.drop(m)
+	}
+	last := len(v.readers) == 0
 	v.sweepIfCurrent()
-}
-
-func (v *vni) sweepIfCurrent() {
-	if len(v.graves)+len(v.log.haunted) > 0 && int(v.current.Load()) == len(v.readers) {
-		v.sweep()
+	r.table.unlock(v)
+	if last {
+		v.bell.wait()
 	}
 }
 
@@ -111,208 +114,157 @@ func (v *vni) sweepIfCurrent() {
 func (r *Reader) Behind() uint64 {
 	r.v.mu.Lock() // not shared: the reader may be reading
 	defer r.v.mu.Unlock()
-	return r.v.version - r.seen + uint64(len(r.debts))
+	return r.v.version - r.seen
 }
 
 // lookedAt bounds the slots that one read looks at, and so how long it keeps
-// writers out.
+// writers out: some tenths of a millisecond.
 const lookedAt = 4096
 
-// read shows each prefix of the pass, in old and now, until show refuses one,
-// which is then shown again by the next read. After one pass it begins the
-// next.
-func (r *Reader) read(show func(p netip.Prefix) bool) (more bool) {
+// read shows each difference of the pass until show refuses one, which is then
+// shown again by the next read. After one pass it begins the next.
+func (r *Reader) read(show func() bool) (more bool) {
+	v := r.v
+	more, sweep := r.readShared(show)
+	if !sweep && len(r.spent.list) == 0 {
+		return more
+	}
+	v.mu.Lock()
+	v.drop(&r.spent)
+	v.sweepIfCurrent()
+	r.table.unlock(v)
+	return more
+}
+
+// readShared is read with the lock shared. sweep is true if the reader is the
+// last to have seen the present version.
+func (r *Reader) readShared(show func() bool) (more, sweep bool) {
 	v := r.v
 	v.mu.RLock()
+	defer v.mu.RUnlock()
 	r.budget = lookedAt
-	if !r.repay(show) {
-		v.mu.RUnlock()
-		return true
-	}
 	for r.passing || r.seen != v.version {
 		if !r.pass(show) {
-			v.mu.RUnlock()
-			return true
+			return true, false
 		}
 	}
-	sweep := false
 	if !r.counted || r.countedAt != v.version {
 		r.counted, r.countedAt = true, v.version
-		sweep = int(v.current.Add(1)) == len(v.readers) && len(v.graves)+len(v.log.haunted) > 0
+		sweep = int(v.current.Add(1)) == len(v.readers) && v.litter()
 	}
 	v.bell.sleep(r)
-	v.mu.RUnlock()
-	if sweep {
-		v.mu.Lock()
-		v.sweepIfCurrent()
-		r.table.unlock(v)
-	}
-	return false
+	return false, sweep
 }
 
 // pass goes on with the pass, or begins one. It returns false if show refused
-// a prefix.
-func (r *Reader) pass(show func(p netip.Prefix) bool) bool {
+// a difference, or others are to have the lock.
+func (r *Reader) pass(show func() bool) bool {
 	v := r.v
-	r.place()
+	if !r.passing {
+		r.passing, r.target, r.targetPin = true, v.version, v.version
+		v.passing.Add(1)
+		v.target.Store(v.version)
+	}
+	if !r.repay(show) {
+		return false
+	}
+	if r.era != v.log.era {
+		r.slot, r.era = v.after(r.reached), v.log.era
+	}
 	for slots := v.log.slots; r.slot < len(slots); r.slot++ {
 		n, end := v.at(slots[r.slot], r.target)
 		if end {
 			break
 		}
-		if r.budget--; r.budget < 0 || n != 0 && !show(r.compare(n)) {
+		if r.budget--; r.budget < 0 {
 			return false
 		}
 		if n == 0 {
 			continue
 		}
+		if e := v.entries.at(n); !r.owed.has(e.key) {
+			r.compare(e, r.seen, r.target)
+			r.later.recall(e.key, &r.diff.now, &r.diff.old)
+			if !show() {
+				return false
+			}
+		}
 		r.reached, r.partial = v.changed(slots[r.slot]), 0
 	}
-	r.passing, r.seen = false, r.target
+	r.passing = false
+	r.seen, r.pin, r.reached = r.target, r.targetPin, r.target
+	r.spent, r.owed, r.later = r.owed, r.later, memos{}
 	v.passing.Add(-1)
-	return true
+	return len(r.spent.list) == 0 // drop them first
 }
 
-// place finds the next slot of the pass, beginning one if none is under way.
-func (r *Reader) place() {
-	v := r.v
-	if !r.passing {
-		r.passing, r.target, r.reached = true, v.version, r.seen
-		v.passing.Add(1)
-		v.target.Store(v.version)
-	} else if r.era == v.log.era {
-		return
-	}
-	r.slot, r.era = v.after(r.reached), v.log.era
-}
+// frameRoom is the length of the longest frame in bytes.
+const frameRoom = 80
 
 // ReadFrames fills buf with whole frames. Of one prefix, withdrawals come
 // before announcements. When more is false the reader has caught up and Wake
-// will be called. buf must have room for a frame (80 bytes); a prefix whose
+// will be called. It may return no frames and true: what it looked at is not
+// for this reader. buf must have room for a frame (80 bytes); a prefix whose
 // frames do not all fit is continued by the next read.
 func (r *Reader) ReadFrames(buf []byte) (n int, more bool) {
-	encode, number := r.table.options.Encode, r.v.number
 	out := buf[:0]
-	more = r.read(func(p netip.Prefix) bool {
-		start, k := len(out), 0
-		tell := func(remove bool, list, other []Path) bool {
-			for i := range list {
-				if holds(other, list[i].NextHop) {
-					continue
+	more = r.read(func() bool {
+		d := &r.diff
+		d.split()
+		if len(d.gone)+len(d.come) == 0 {
+			return true
+		}
+		start, p := len(out), d.prefix()
+		for k := r.partial; k < len(d.gone)+len(d.come); k++ {
+			if cap(out)-len(out) < frameRoom {
+				if start > 0 {
+					out = out[:start] // all of a prefix in one read, if it fits
+				} else {
+					r.partial = k
 				}
-				if k++; k <= r.partial {
-					continue // told by the read before
-				}
-				if cap(out)-len(out) < frameRoom {
-					return false
-				}
-				out = encode(out, remove, number, p, list[i].NextHop)
+				return false
 			}
-			return true
+			if k < len(d.gone) {
+				out = r.encode(out, true, p, d.gone[k])
+			} else {
+				out = r.encode(out, false, p, d.come[k-len(d.gone)])
+			}
 		}
-		if tell(true, r.old, r.now) && tell(false, r.now, r.old) {
-			return true
-		}
-		if start > 0 {
-			out = out[:start] // all of a prefix in one read, if it fits
-		} else {
-			r.partial = k - 1
-		}
-		return false
+		return true
 	})
 	return len(out), more
 }
 
-const frameRoom = 80 // bytes of the longest frame
-
-func holds(list []Path, nh NextHop) bool {
-	for i := range list {
-		if list[i].NextHop == nh {
-			return true
-		}
-	}
-	return false
+func (r *Reader) encode(dst []byte, remove bool, p netip.Prefix, hop uint32) []byte {
+	return r.v.options.Encode(dst, remove, r.v.number, p, r.v.hops.list[hop].NextHop)
 }
 
-// ReadChanges fills buf with the next changes, one a prefix.
+// ReadChanges fills buf with the next changes, one a prefix. Like ReadFrames
+// it may return none and true.
 func (r *Reader) ReadChanges(buf []Change) (n int, more bool) {
-	more = r.read(func(p netip.Prefix) bool {
-		if samePaths(r.old, r.now) {
+	more = r.read(func() bool {
+		d := &r.diff
+		d.split()
+		if d.nothing() {
 			return true
 		}
 		if n == len(buf) {
 			return false
 		}
 		c := &buf[n]
-		c.Prefix = p
-		c.Old = append(c.Old[:0], r.old...)
-		c.New = append(c.New[:0], r.now...)
+		c.Prefix = d.prefix()
+		c.Old = r.v.paths(c.Old[:0], d.old)
+		c.New = r.v.paths(c.New[:0], d.now)
 		n++
 		return true
 	})
 	return n, more
 }
 
-func samePaths(a, b []Path) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, p := range a {
-		if !slices.Contains(b, p) {
-			return false
-		}
-	}
-	return true
-}
-
-// compare sets old to what the reader was told of an entry and now to what it
-// is to be told.
-func (r *Reader) compare(n uint32) netip.Prefix {
-	e := r.v.entries.at(n)
-	r.old = r.view(r.old[:0], e, r.seen)
-	r.now = r.view(r.now[:0], e, r.target)
-	return e.prefix()
-}
-
-// view appends what the reader is shown of an entry at a version.
-func (r *Reader) view(dst []Path, e *entry, version uint64) []Path {
-	v := r.v
-	var best [4]Preference
-	for n := e.oldest; n != 0; {
-		x := v.records.at(n)
-		if x.at(version) {
-			t := v.hops.list[x.hop].Type & 3
-			best[t] = max(best[t], x.preference)
-		}
-		n = x.next
-	}
-	one := -1
-	for n := e.oldest; n != 0; {
-		x := v.records.at(n)
-		n = x.next
-		if !x.at(version) {
-			continue
-		}
-		nh := v.hops.list[x.hop].NextHop
-		if x.preference < best[nh.Type&3] || r.hides(x) {
-			continue
-		}
-		path := Path{NextHop: nh, Source: x.source, Preference: x.preference}
-		if r.options.One && nh.Type == Standard {
-			if one >= 0 {
-				dst = slices.Delete(dst, one, one+1)
-			}
-			one = len(dst)
-		}
-		dst = append(dst, path)
+// paths appends sights as the world knows them.
+func (v *vni) paths(dst []Path, list []sight) []Path {
+	for _, s := range list {
+		dst = append(dst, Path{v.hops.list[s.hop].NextHop, s.source, s.preference})
 	}
 	return dst
-}
-
-// hides reports whether the reader is not to see a record.
-func (r *Reader) hides(x *record) bool {
-	if r.options.Sources != 0 && !r.options.Sources.Has(x.source) {
-		return true
-	}
-	return x.sole != 0 && (x.sole == r.except[0] || x.sole == r.except[1])
 }

@@ -1,7 +1,5 @@
 package rib
 
-import "net/netip"
-
 // A prefix is an entry; each of its next hops is a record; each origin that
 // announces a next hop has a claim on its record.
 //
@@ -13,10 +11,8 @@ import "net/netip"
 // record, a tombstone, is kept as long as a cursor stands inside its life.
 
 type entry struct {
-	address [16]byte
-	bits    uint8
-	v4      bool
-	oldest  uint32 // of its records; they hang together in order of age
+	key
+	oldest  uint32 // of its records; they hang together in the order of their next hops
 	newest  uint32
 	live    uint32 // records
 	ghosts  uint32 // in the log
@@ -24,24 +20,17 @@ type entry struct {
 	changed uint64 // version of the last change
 }
 
-func (e *entry) prefix() netip.Prefix {
-	a := netip.AddrFrom16(e.address)
-	if e.v4 {
-		a = a.Unmap()
-	}
-	return netip.PrefixFrom(a, int(e.bits))
-}
-
 type record struct {
 	added      uint64
 	removed    uint64 // 0 while it lives
 	entry      uint32
-	next       uint32 // the next younger record of the entry
+	next       uint32 // record of the entry
 	hop        uint32 // interned next hop
 	claims     uint32 // the first; none in a tombstone
 	sole       Origin // the only origin, 0 if there are several
 	preference Preference
 	source     Source
+	kind       NextHopType // of the next hop
 }
 
 // at reports whether the record lived at a version.

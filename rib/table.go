@@ -91,7 +91,7 @@ func (t *Table) Add(o Origin, r Route) (changed bool) {
 	}
 	v := t.lock(r.VNI)
 	defer t.unlock(v)
-	x := v.edit(r.Prefix)
+	x := v.edit(newKey(r.Prefix))
 	defer x.done()
 	return x.say(origin, o, r.NextHop, r.Preference)
 }
@@ -103,7 +103,7 @@ func (t *Table) Remove(o Origin, number VNI, p netip.Prefix, nh NextHop) (change
 	}
 	v := t.lock(number)
 	defer t.unlock(v)
-	x := v.edit(p)
+	x := v.edit(newKey(p))
 	defer x.done()
 	n := v.liveRecord(x.entry, v.hops.find(nh))
 	return n != 0 && x.unsay(n, o)
@@ -118,7 +118,7 @@ func (t *Table) Replace(o Origin, number VNI, p netip.Prefix, nhs []NextHop, pre
 	}
 	v := t.lock(number)
 	defer t.unlock(v)
-	x := v.edit(p)
+	x := v.edit(newKey(p))
 	defer x.done()
 	if x.entry != 0 {
 		for at := v.entries.at(x.entry).oldest; at != 0; {

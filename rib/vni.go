@@ -26,6 +26,8 @@ type vni struct {
 	readers []*Reader
 	graves  []uint32      // tombstones
 	swept   int           // how many were left after the last sweep
+	crowded int           // do not park before there are so many
+	noted   int           // memos and their sights, of all readers
 	editing uint32        // the entry of the edit under way is not forgotten
 	live    int           // live records
 	known   int           // entries with a live record
@@ -44,7 +46,7 @@ type saying struct {
 }
 
 // find returns the entry of a prefix, 0 if there is none.
-func (v *vni) find(p netip.Prefix) uint32 { return v.index.get(p) }
+func (v *vni) find(p netip.Prefix) uint32 { return v.index.get(newKey(p)) }
 
 // liveRecord returns the live record of a next hop, 0 if there is none.
 func (v *vni) liveRecord(n, hop uint32) uint32 {
@@ -65,14 +67,14 @@ func (v *vni) liveRecord(n, hop uint32) uint32 {
 // version.
 type edit struct {
 	v     *vni
-	p     netip.Prefix
+	key   key
 	entry uint32
 	moved bool // the entry has the version of this edit
 }
 
-func (v *vni) edit(p netip.Prefix) edit {
-	v.editing = v.find(p)
-	return edit{v: v, p: p, entry: v.editing}
+func (v *vni) edit(k key) edit {
+	v.editing = v.index.get(k)
+	return edit{v: v, key: k, entry: v.editing}
 }
 
 // touch gives the entry the next version, making it if need be.
@@ -87,9 +89,8 @@ func (x *edit) touch() {
 	if x.entry == 0 {
 		x.entry = v.entries.add()
 		v.editing = x.entry
-		e := v.entries.at(x.entry)
-		e.address, e.bits, e.v4 = x.p.Addr().As16(), uint8(x.p.Bits()), x.p.Addr().Is4()
-		v.index.set(x.p, x.entry)
+		v.entries.at(x.entry).key = x.key
+		v.index.set(x.key, x.entry)
 	} else if e := v.entries.at(x.entry); v.passing.Load() > 0 && e.changed <= v.target.Load() {
 		v.log.haunt(e, x.entry, v.version)
 	} else {
@@ -107,7 +108,7 @@ func (x *edit) begin(follows, hop, claims uint32, s summary) {
 	v := x.v
 	n := v.records.add()
 	*v.records.at(n) = record{added: v.version, entry: x.entry, hop: hop, claims: claims,
-		sole: s.sole, preference: s.preference, source: s.source}
+		sole: s.sole, preference: s.preference, source: s.source, kind: v.hops.list[hop].Type}
 	e := v.entries.at(x.entry)
 	if follows == 0 {
 		follows = e.newest
@@ -273,7 +274,7 @@ func (x *edit) done() {
 	if patience := spared + len(v.readers); len(v.graves) > 2*v.swept+patience || len(v.log.haunted) > 2*v.log.swept+patience {
 		v.sweep()
 	}
-	if len(v.graves) > v.options.MaxTombstones {
+	if len(v.graves) > max(v.options.MaxTombstones, v.crowded) {
 		v.park()
 	}
 	if v.log.loose() {
@@ -311,24 +312,18 @@ func (v *vni) forget(n uint32) {
 		return
 	}
 	v.log.clear(e.slot)
-	v.index.remove(e.prefix())
+	v.index.remove(e.key)
 	v.entries.remove(n)
 }
 
 // sweep frees the tombstones that no reader's version falls into the life of,
 // and the ghosts that no pass needs.
 func (v *vni) sweep() {
-	versions := make([]uint64, 0, len(v.readers)+8)
-	var targets []uint64
-	for _, r := range v.readers {
-		versions = append(versions, r.seen)
-		if r.passing {
-			versions = append(versions, r.target)
-			targets = append(targets, r.target)
-		}
+	var versions, targets []uint64
+	if !v.allCurrent() {
+		versions, targets = v.pins(), v.targets()
 	}
-	v.exorcise(ordered(targets))
-	versions = ordered(versions)
+	v.exorcise(targets)
 	kept := v.graves[:0]
 	for _, n := range v.graves {
 		if r := v.records.at(n); within(versions, r.added, r.removed) {
@@ -338,8 +333,45 @@ func (v *vni) sweep() {
 		}
 	}
 	v.graves, v.swept = trimmed(kept), len(kept)
+	if len(kept) <= v.options.MaxTombstones/2 {
+		v.crowded = 0
+	}
 	if v.log.loose() {
 		v.tighten()
+	}
+}
+
+// pins returns the versions that tombstones are kept for.
+func (v *vni) pins() []uint64 {
+	versions := make([]uint64, 0, len(v.readers)+8)
+	for _, r := range v.readers {
+		versions = append(versions, r.pin)
+		if r.passing {
+			versions = append(versions, r.targetPin)
+		}
+	}
+	return ordered(versions)
+}
+
+// targets returns the targets of the passes under way.
+func (v *vni) targets() (versions []uint64) {
+	for _, r := range v.readers {
+		if r.passing {
+			versions = append(versions, r.target)
+		}
+	}
+	return ordered(versions)
+}
+
+// allCurrent reports whether every reader has read everything.
+func (v *vni) allCurrent() bool { return int(v.current.Load()) == len(v.readers) }
+
+// litter reports whether there is something to sweep.
+func (v *vni) litter() bool { return len(v.graves)+len(v.log.haunted) > 0 }
+
+func (v *vni) sweepIfCurrent() {
+	if v.litter() && v.allCurrent() {
+		v.sweep()
 	}
 }
 

@@ -142,6 +142,15 @@ func (w *watcher) onlyOne(p netip.Prefix) {
 	}
 }
 
+func samePaths(a, b []Path) bool {
+	for _, p := range a {
+		if !slices.Contains(b, p) {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}
+
 func (w *watcher) see(c *Change) {
 	if !samePaths(c.Old, w.told[c.Prefix]) {
 		w.complain("%v: old is %v, told was %v", c.Prefix, c.Old, w.told[c.Prefix])
@@ -159,7 +168,7 @@ func (w *watcher) see(c *Change) {
 // it can be said that nothing is withdrawn of a prefix after an announcement;
 // the next pass may.
 func (w *watcher) readOnly() (n int, more bool) {
-	begins, goesOn := !w.passing && len(w.debts) == 0, w.passing && w.target == w.v.version
+	begins, goesOn := !w.passing && len(w.owed.list) == 0, w.passing && w.target == w.v.version
 	if begins {
 		clear(w.added)
 	}
