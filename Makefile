@@ -5,7 +5,7 @@
 FUZZTIME ?= 20s
 
 build: ## the binary, in bin/
-	go build -trimpath -o bin/mbbgp ./cmd/mbbgp
+	go build -o bin/mbbgp ./cmd/mbbgp
 
 test: ## everything: checks, unit tests, black box tests against real peers
 	@test/run
