@@ -125,7 +125,7 @@ func (t *Table) inspect(dst []RouteInfo, v *vni, e *entry) []RouteInfo {
 		info := RouteInfo{Prefix: e.prefix(), NextHop: nh}
 		for c := x.claims; c != 0; {
 			k := v.claims.at(c)
-			c = k.next
+			c = k.follows()
 			info.Claims = append(info.Claims, Claim{Origin: k.origin, Source: k.source, Preference: k.preference, Name: v.said[k.origin].owner.info.Name})
 		}
 		dst = append(dst, info)

@@ -17,7 +17,7 @@ import "sort"
 // pass heeds the ghosts whose time its target falls into, so each entry has
 // just one slot in each pass. A ghost that no target falls into is removed.
 //
-// When more slots are empty than not they are closed up, which costs each
+// When a third of the slots is empty they are closed up, which costs each
 // change a constant time on average.
 type changeLog struct {
 	slots   []uint32 // an entry, ghostly and the number of a ghost, or 0
@@ -62,7 +62,7 @@ func (l *changeLog) haunt(e *entry, n uint32, until uint64) {
 }
 
 // loose reports whether the log is to be closed up.
-func (l *changeLog) loose() bool { return len(l.slots)-l.filled > l.filled+spareSlots }
+func (l *changeLog) loose() bool { return len(l.slots)-l.filled > l.filled/2+spareSlots }
 
 // tighten closes the log up.
 func (v *vni) tighten() {

@@ -111,7 +111,7 @@ func (t *Table) flushSome(o Origin, number VNI) (n int) {
 		if s == nil {
 			break
 		}
-		r := v.claims.at(s.newest).record
+		r := v.recordOf(s.newest)
 		x := v.edit(v.entries.at(v.records.at(r).entry).key)
 		x.unsay(r, o)
 		x.done()

@@ -38,15 +38,33 @@ func (r *record) at(version uint64) bool {
 	return r.added <= version && (r.removed == 0 || r.removed > version)
 }
 
-// claim is 24 bytes.
+// claim is 20 bytes. The claims of a record hang together, and the last leads
+// back to the record; so do those of an origin, in both directions.
 type claim struct {
-	record     uint32
 	origin     Origin
-	next       uint32 // claim of the same record
+	next       uint32 // claim of the same record, or lastClaim and the record
 	older      uint32 // claim of the same origin
 	newer      uint32
 	preference Preference
 	source     Source
+}
+
+const lastClaim = 1 << 31
+
+// follows returns the next claim of the same record, 0 if there is none.
+func (c *claim) follows() uint32 {
+	if c.next&lastClaim != 0 {
+		return 0
+	}
+	return c.next
+}
+
+// recordOf returns the record of a claim.
+func (v *vni) recordOf(n uint32) uint32 {
+	for n&lastClaim == 0 {
+		n = v.claims.at(n).next
+	}
+	return n &^ lastClaim
 }
 
 // summary is what the claims on a record come to.
@@ -59,7 +77,7 @@ type summary struct {
 func (v *vni) summarize(first uint32) summary {
 	c := v.claims.at(first)
 	s := summary{c.origin, c.preference, c.source}
-	for n := c.next; n != 0; n = c.next {
+	for n := c.follows(); n != 0; n = c.follows() {
 		c = v.claims.at(n)
 		s.sole = 0
 		if c.preference > s.preference || c.preference == s.preference && c.source < s.source {

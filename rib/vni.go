@@ -124,8 +124,9 @@ func (x *edit) begin(follows, hop, claims uint32, s summary) {
 	}
 	for c := claims; c != 0; {
 		k := v.claims.at(c)
-		k.record = n
-		c = k.next
+		if c = k.follows(); c == 0 {
+			k.next = lastClaim | n
+		}
 	}
 	v.live++
 	if e.live++; e.live == 1 {
@@ -191,7 +192,7 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 				x.settle(n)
 				return true
 			}
-			c = k.next
+			c = k.follows()
 		}
 	}
 	c := v.claim(o, id, pref)
@@ -200,8 +201,8 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 		x.begin(0, v.hops.use(nh), c, summary{id, pref, o.info.Source})
 		return true
 	}
-	k, r := v.claims.at(c), v.records.at(n)
-	k.record, k.next, r.claims = n, r.claims, c
+	r := v.records.at(n)
+	v.claims.at(c).next, r.claims = r.claims, c
 	x.settle(n)
 	return true
 }
@@ -218,7 +219,7 @@ func (v *vni) claim(o *originState, id Origin, pref Preference) uint32 {
 		o.enter(v.number)
 	}
 	c := v.claims.add()
-	*v.claims.at(c) = claim{origin: id, older: s.newest, preference: pref, source: o.info.Source}
+	*v.claims.at(c) = claim{origin: id, next: lastClaim, older: s.newest, preference: pref, source: o.info.Source}
 	if s.newest != 0 {
 		v.claims.at(s.newest).newer = c
 	}
@@ -233,8 +234,7 @@ func (v *vni) claim(o *originState, id Origin, pref Preference) uint32 {
 func (x *edit) unsay(n uint32, id Origin) bool {
 	v := x.v
 	r := v.records.at(n)
-	at := &r.claims
-	for *at != 0 {
+	for at := &r.claims; *at&lastClaim == 0; {
 		c := *at
 		k := v.claims.at(c)
 		if k.origin != id {
@@ -242,6 +242,9 @@ func (x *edit) unsay(n uint32, id Origin) bool {
 			continue
 		}
 		*at = k.next
+		if r.claims&lastClaim != 0 {
+			r.claims = 0
+		}
 		s := v.said[id]
 		if k.newer == 0 {
 			s.newest = k.older
