@@ -53,13 +53,17 @@ func (f *feeds) open(vni rib.VNI, limit int, read func(wake func()) *rib.Reader)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.reader == nil {
+		f.mu.Lock()
+		f.byVNI[vni] = x // forget may have been quicker
+		f.mu.Unlock()
 		x.reader = read(func() { f.push(x) })
 		f.push(x)
 	}
 	return true
 }
 
-// close ends the reading of a VNI. It must not run at the same time as open.
+// close ends the reading of a VNI. It must not run at the same time as open. A
+// feed in the queue is forgotten when its turn comes.
 func (f *feeds) close(vni rib.VNI) {
 	f.mu.Lock()
 	x := f.byVNI[vni]
@@ -68,11 +72,18 @@ func (f *feeds) close(vni rib.VNI) {
 		return
 	}
 	x.stop()
+	f.forget(x)
+}
+
+// forget drops a feed that does not read and is not in the queue.
+func (f *feeds) forget(x *feed) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	f.mu.Lock()
-	if !x.queued {
-		delete(f.byVNI, vni)
+	defer f.mu.Unlock()
+	if x.reader == nil && !x.queued && f.byVNI[x.vni] == x {
+		delete(f.byVNI, x.vni)
 	}
-	f.mu.Unlock()
 }
 
 // closeAll ends all reading.
@@ -124,6 +135,9 @@ func (f *feeds) fill(buf []byte) (n int) {
 		}
 		m, more := x.read(buf[n:])
 		n += m
+		if m == 0 && !more {
+			f.forget(x) // if it was closed
+		}
 		if more {
 			f.push(x)
 			if m == 0 {
