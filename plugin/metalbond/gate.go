@@ -22,8 +22,8 @@ func segment(length int) int {
 type openGate struct{ conn transport }
 
 func (g openGate) allow(time.Time) (int, time.Duration, error) {
-	p, err := g.conn.look()
-	return segment(p.segment), 0, err
+	length, _, err := g.conn.look()
+	return segment(length), 0, err
 }
 
 func (g openGate) wrote(time.Time, int) {}
@@ -48,11 +48,11 @@ func (g openGate) wrote(time.Time, int) {}
 // then, until it opens or the gate loses its patience and takes it for the
 // width of the day.
 //
-// A client that took its first burst at a rate that metalbond's reader cannot
+// A client that takes a burst at a rate that metalbond's reader cannot
 // reach by far reassembles what it reads. It needs no guard.
 type ackGate struct {
 	conn    transport
-	verdict               // of the first burst
+	verdict               // of the burst
 	length  int           // of a write
 	behind  bool          // the last write was full: there was more to say
 	writes  int           // full ones of the burst
@@ -80,76 +80,77 @@ const (
 )
 
 func (g *ackGate) allow(now time.Time) (int, time.Duration, error) {
-	p, err := g.conn.look()
-	if err != nil {
-		return 0, 0, err
+	queued, err := 0, error(nil)
+	if !g.fast {
+		queued, err = g.conn.queued()
 	}
-	if g.fast {
-		return segment(p.segment), 0, nil
-	}
-	if now.Sub(g.last) >= burstPause {
-		g.writes = 0
-		g.begin(now)
-	}
-	g.length = min(segment(p.segment), longSegment)
-	if g.writes < shortWrites {
-		g.length = min(g.length, shortSegment)
-	}
-	narrow := g.isNarrow(now, p.window)
-	switch {
-	case p.queued > quietUnread, p.queued > 0 && (g.behind || narrow):
+	if err == nil && queued > 0 && (queued > quietUnread || g.behind) {
 		g.probed = false
 		return 0, g.wait(), nil
-	case narrow && g.probed:
+	}
+	length, window, err := g.conn.look()
+	if err != nil || g.fast {
+		return segment(length), 0, err
+	}
+	narrow := g.isNarrow(now, window)
+	switch {
+	case narrow && (queued > 0 || g.probed):
 		g.probed, g.looks = false, longSpin
 		return 0, g.wait(), nil
 	case narrow:
 		g.probed = true
 		return frameRoom, 0, nil
 	}
+	if now.Sub(g.last) >= burstPause {
+		g.writes, g.slow = 0, false
+	}
+	g.length = min(segment(length), longSegment)
+	if g.writes < shortWrites {
+		g.length = min(g.length, shortSegment)
+	}
 	g.looks, g.pause = 0, 0
-	g.judge(now)
+	g.judge(now, g.writes)
 	return g.length, 0, nil
 }
 
 func (g *ackGate) wrote(now time.Time, n int) {
 	g.last = now
-	g.behind = n > g.length-frameRoom
-	if g.behind {
+	if g.behind = n > g.length-frameRoom; g.behind {
 		g.writes++
+		g.bytes += n
 	}
-	g.took(n)
 }
 
 // verdict is whether a client reads faster than those that need the gate.
 type verdict struct {
-	fast  bool
-	slow  bool
-	begun time.Time // of the burst
-	bytes int       // of the burst
+	fast, slow bool
+	begun      time.Time // of the measurement
+	bytes      int       // since then
 }
 
 const (
-	proof     = 128 << 10 // bytes; quick ACKs are a quarter of that at most
-	proofRate = 8_000_000 // bytes per second; 4.5 us for a route, metalbond needs 10 to 36
+	proofAfter = 8         // full writes: much is to be said, it is worth to know
+	proof      = 128 << 10 // bytes; quick ACKs are a quarter of that at most
+	proofRate  = 8_000_000 // bytes per second; 4.5 us for a route, metalbond needs 10 to 36
 )
 
-func (v *verdict) begin(now time.Time) { v.begun, v.bytes = now, 0 }
-func (v *verdict) took(n int)          { v.bytes += n }
-
-// judge is called when all that was sent has been acknowledged.
-func (v *verdict) judge(now time.Time) {
-	if v.bytes < proof || v.fast || v.slow {
-		return
+// judge is called before a write of a burst that had so many, when all that was
+// sent has been acknowledged.
+func (v *verdict) judge(now time.Time, writes int) {
+	switch {
+	case v.fast || v.slow:
+	case writes <= proofAfter:
+		v.begun, v.bytes = now, 0
+	case v.bytes >= proof:
+		v.fast = int64(v.bytes)*int64(time.Second) >= proofRate*int64(now.Sub(v.begun))
+		v.slow = !v.fast
 	}
-	v.fast = int64(v.bytes)*int64(time.Second) >= proofRate*int64(now.Sub(v.begun))
-	v.slow = !v.fast
 }
 
 // spin returns how often to look before the first wait: a wait is a millisecond,
 // a client that reads needs less, and for the verdict that counts.
-func (v *verdict) spin() int {
-	if v.slow {
+func (v *verdict) spin(writes int) int {
+	if v.slow || writes < proofAfter {
 		return shortSpin
 	}
 	return longSpin
@@ -163,7 +164,7 @@ const (
 // wait returns how long to wait before the next look: at first not at all, then
 // about as long as it has waited already.
 func (g *ackGate) wait() time.Duration {
-	if g.looks++; g.looks < g.spin() {
+	if g.looks++; g.looks < g.spin(g.writes) {
 		return 0
 	}
 	g.pause = min(max(2*g.pause, firstPause), lastPause)
@@ -172,6 +173,7 @@ func (g *ackGate) wait() time.Duration {
 
 // isNarrow reports whether the window says that the peer has much to read.
 func (g *ackGate) isNarrow(now time.Time, window int) bool {
+	g.widest = max(g.widest, window)
 	if g.widest-window < narrow {
 		g.since = time.Time{}
 		return false
@@ -206,11 +208,11 @@ func (g *answerGate) allow(time.Time) (int, time.Duration, error) {
 		return 0, -1, nil
 	}
 	if g.chunk == 0 || g.segment == 0 {
-		p, err := g.conn.look()
+		length, _, err := g.conn.look()
 		if err != nil {
 			return 0, 0, err
 		}
-		g.segment = segment(p.segment)
+		g.segment = segment(length)
 	}
 	return min(g.segment, chunkLength-g.chunk), 0, nil
 }

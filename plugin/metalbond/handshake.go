@@ -94,12 +94,7 @@ func (s *session) established() (step, error) {
 
 // tell sends a message of the handshake.
 func (s *session) tell(frame []byte) error {
-	if err := s.conn.send(frame); err != nil {
-		return plain(err)
-	}
-	s.count.framesOut.Add(1)
-	s.count.bytesOut.Add(uint64(len(frame)))
-	return nil
+	return plain(s.send(frame, 1))
 }
 
 // expect waits for the next message of the handshake.

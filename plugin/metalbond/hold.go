@@ -17,8 +17,10 @@ import (
 // MetalBond has no end-of-table marker. A server has repeated its table if it
 // says nothing new for a while and has answered a KEEPALIVE in that time, twice
 // over: metalbond tells a table from the goroutine that answers, so it answers
-// only when the table is told. A server that never falls silent has until the
-// hold time is over.
+// only when the table is told. A server that was restarted has to hear its table
+// first: its other clients have the time to come back that we may take, and half
+// of it again to speak. A server that never falls silent has until the hold time
+// is over.
 
 // held is what an earlier session said.
 type held struct {
@@ -40,12 +42,14 @@ type quiet struct {
 }
 
 // done is called every quietTime and reports whether the server of an
-// established session has fallen silent.
-func (q *quiet) done(s *session) bool {
+// established session, which may still be filling its table for a while, has
+// fallen silent.
+func (q *quiet) done(s *session, filling time.Duration) bool {
 	updates := s.updates.Load()
 	answered := s.answered.Load()
+	_, since := s.current()
 	switch {
-	case q.session != s || q.updates != updates || s.out.asking():
+	case q.session != s || q.updates != updates || s.out.asking() || time.Since(since) < filling:
 		q.rounds = 0
 	case answered < q.probe:
 		return false
@@ -114,7 +118,7 @@ func (u *upstream) tend(s *session) time.Duration {
 	switch {
 	case left == 0:
 		return -1
-	case live && u.quiet.done(s):
+	case live && u.quiet.done(s, u.client.options.ReconnectMax*3/2):
 		u.sweep("it has repeated its table")
 		return -1
 	case s != nil:

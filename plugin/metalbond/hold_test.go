@@ -44,6 +44,7 @@ func (p *peer) answer() {
 }
 
 func TestLostSessionKeepsItsRoutesUntilTheServerHasRepeatedThem(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	reader := w.table.NewReader(23, rib.ReaderOptions{})
 	defer reader.Close()
@@ -66,6 +67,7 @@ func TestLostSessionKeepsItsRoutesUntilTheServerHasRepeatedThem(t *testing.T) {
 }
 
 func TestHeldRoutesGoWhenTheirTimeIsOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	address, accept := fakeServer(t)
 	c, _ := w.follow(func(o *ClientOptions) {
@@ -85,6 +87,7 @@ func TestHeldRoutesGoWhenTheirTimeIsOver(t *testing.T) {
 }
 
 func TestHeldRoutesOfAServerThatIsNeverQuietGoWhenTheirTimeIsOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c, p := lost(t, w, 3*time.Second, 10)
 	go p.answer()

@@ -21,6 +21,7 @@ func (p *peer) giveUp() {
 }
 
 func TestPeerThatResetsInABurstIsServedMoreSlowly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.static(23, 20000, hop1)
 	s := w.serve(nil)
@@ -36,6 +37,7 @@ func TestPeerThatResetsInABurstIsServedMoreSlowly(t *testing.T) {
 }
 
 func TestPeerThatLeavesInQuietTimesIsNotServedMoreSlowly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.static(23, 100, hop1)
 	s := w.serve(nil)
@@ -56,6 +58,7 @@ func TestPeerThatLeavesInQuietTimesIsNotServedMoreSlowly(t *testing.T) {
 }
 
 func TestConfiguredPaceDoesNotLearn(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.static(23, 20000, hop1)
 	for _, row := range []struct {
@@ -76,13 +79,13 @@ func TestConfiguredPaceDoesNotLearn(t *testing.T) {
 }
 
 func TestServerThatResetsInABurstIsToldMoreSlowly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.static(23, 20000, hop1)
 	address, accept := fakeServer(t)
 	c, _ := w.follow(nil, address)
-	p := accept().welcome()
-	p.giveUp()
-	p = accept().welcome()
+	accept().welcome().giveUp()
+	accept().welcome()
 	if got := c.Sessions()[0].Pace; got != learnedRate {
 		t.Fatalf("%d bytes per second", got)
 	}
@@ -144,6 +147,7 @@ func stockReader(t *testing.T, conn net.Conn, routes int, each time.Duration, an
 }
 
 func TestClientThatDoesNotReassembleKeepsItsSession(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.static(23, 30000, hop1)
 	p := dial(t, w.serve(nil)).greet()
@@ -152,6 +156,7 @@ func TestClientThatDoesNotReassembleKeepsItsSession(t *testing.T) {
 }
 
 func TestServerThatDoesNotReassembleKeepsItsSession(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.static(23, 30000, hop1)
 	address, accept := fakeServer(t)

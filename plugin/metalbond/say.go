@@ -178,12 +178,9 @@ func (s *session) saySegment(length int) error {
 }
 
 func (s *session) send(frames []byte, n int) error {
-	if err := s.conn.send(frames); err != nil {
-		return err
-	}
 	s.count.framesOut.Add(uint64(n))
 	s.count.bytesOut.Add(uint64(len(frames)))
-	return nil
+	return s.conn.send(frames)
 }
 
 // countFrames counts whole frames.

@@ -229,7 +229,7 @@ func (s *Server) serve(ctx context.Context, x *session) {
 	s.sessions = slices.DeleteFunc(s.sessions, func(y *session) bool { return y == x })
 	s.mu.Unlock()
 
-	was := x.current()
+	was, _ := x.current()
 	entry := x.log.WithField("state", was)
 	switch {
 	case was == Established && err == nil:

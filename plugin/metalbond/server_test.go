@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -298,5 +299,33 @@ func TestSessionInfoSaysWhatGoesOn(t *testing.T) {
 	// HELLO, 2 KEEPALIVEs, 2 SUBSCRIBEs, UPDATE; HELLO, 2 KEEPALIVEs, 3 UPDATEs.
 	if i.FramesIn != 6 || i.BytesIn != 6+2*4+2*6+36 || i.FramesOut != 6 || i.BytesOut != 8+2*4+3*36 || i.Refused != nil {
 		t.Errorf("%+v", i)
+	}
+}
+
+// exhausted is a listener that is out of file descriptors for a while.
+type exhausted struct {
+	net.Listener
+	failures int
+}
+
+func (l *exhausted) Accept() (net.Conn, error) {
+	if l.failures > 0 {
+		l.failures--
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
+func TestServerOutOfFileDescriptorsGoesOn(t *testing.T) {
+	w := newWorld(t)
+	s := NewServer(ServerOptions{Listen: []netip.AddrPort{loopback}, Bridge: w.bridge, Log: w.log})
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	s.listeners[0] = &exhausted{s.listeners[0], 3}
+	background(t, s.Run)
+	dial(t, s).greet()
+	if n := w.lines.count("too many open files"); n != 3 {
+		t.Fatalf("%d lines", n)
 	}
 }

@@ -192,11 +192,11 @@ func (s *session) signal() {
 	}
 }
 
-// current returns the state.
-func (s *session) current() State {
+// current returns the state and when it was entered.
+func (s *session) current() (State, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state
+	return s.state, s.since
 }
 
 // interval returns the negotiated keepalive interval.

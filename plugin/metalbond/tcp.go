@@ -28,22 +28,18 @@ const (
 )
 
 // transport is the connection of a session: TCP, or a pipe where a test holds
-// the clock. ready, send and look are for one goroutine at a time.
+// the clock. What it has beside net.Conn is for one goroutine at a time.
 type transport interface {
 	net.Conn
 	// ready waits until a send would start at once.
 	ready() error
 	// send writes whole messages, at most one segment, as a unit.
 	send(p []byte) error
-	// look tells how the connection stands.
-	look() (picture, error)
-}
-
-// picture is how a connection stands, in bytes.
-type picture struct {
-	segment int // the longest
-	queued  int // sent and not acknowledged by the peer's kernel
-	window  int // that the peer offers behind what it has acknowledged
+	// queued returns how many bytes the peer's kernel has not acknowledged.
+	queued() (int, error)
+	// look returns, in bytes, the longest segment and the window that the peer
+	// offers behind what it has acknowledged. It costs more than queued.
+	look() (segment, window int, err error)
 }
 
 // tcpTransport is a transport over TCP.
@@ -56,10 +52,9 @@ type tcpTransport struct {
 	sent    int
 	failure error
 	info    *unix.TCPInfo
-	queued  int
 
-	pollFD, sendFD func(fd uintptr) bool
-	lookFD         func(fd uintptr)
+	pollFD, sendFD   func(fd uintptr) bool
+	queuedFD, lookFD func(fd uintptr)
 }
 
 // newTCPTransport prepares a connection. Go has set TCP_NODELAY.
@@ -69,7 +64,7 @@ func newTCPTransport(conn *net.TCPConn) (*tcpTransport, error) {
 		return nil, err
 	}
 	t := &tcpTransport{TCPConn: conn, raw: raw}
-	t.pollFD, t.sendFD, t.lookFD = t.poll, t.write, t.inspect
+	t.pollFD, t.sendFD, t.queuedFD, t.lookFD = t.poll, t.write, t.measure, t.inspect
 	err = raw.Control(func(fd uintptr) {
 		t.failure = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 1)
 		if t.failure == nil {
@@ -134,21 +129,29 @@ func (t *tcpTransport) write(fd uintptr) bool {
 	return true
 }
 
-func (t *tcpTransport) look() (picture, error) {
+func (t *tcpTransport) queued() (int, error) {
+	if err := t.raw.Control(t.queuedFD); err != nil {
+		return 0, err
+	}
+	return t.sent, t.failure
+}
+
+func (t *tcpTransport) measure(fd uintptr) {
+	t.sent, t.failure = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+}
+
+func (t *tcpTransport) look() (segment, window int, err error) {
 	if err := t.raw.Control(t.lookFD); err != nil {
-		return picture{}, err
+		return 0, 0, err
 	}
 	if t.failure != nil {
-		return picture{}, t.failure
+		return 0, 0, t.failure
 	}
-	return picture{int(t.info.Snd_mss), t.queued, int(t.info.Snd_wnd)}, nil
+	return int(t.info.Snd_mss), int(t.info.Snd_wnd), nil
 }
 
 func (t *tcpTransport) inspect(fd uintptr) {
 	t.info, t.failure = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-	if t.failure == nil {
-		t.queued, t.failure = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-	}
 }
 
 // addressOf returns the address of a TCP peer without IPv4-mapping.

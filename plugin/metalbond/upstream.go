@@ -111,8 +111,8 @@ func (u *upstream) hold(ctx context.Context, conn transport, address netip.AddrP
 		case <-clock.in(u.tend(s)):
 		}
 	}
-	established = s.current() == Established
-	if !established {
+	state, _ := s.current()
+	if established = state == Established; !established {
 		u.turn++
 	}
 	return established, err
