@@ -131,6 +131,9 @@ func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error 
 	if err := refuseLoops(ctx, s, e.setup.own); err != nil {
 		return err
 	}
+	if err := keepNextHops(ctx, s); err != nil {
+		return err
+	}
 	for _, g := range e.setup.groups {
 		if err := s.AddPeerGroup(ctx, &api.AddPeerGroupRequest{PeerGroup: g}); err != nil {
 			return fmt.Errorf("BGP neighbours %s: %w", g.Conf.PeerGroupName, err)
