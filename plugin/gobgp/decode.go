@@ -150,7 +150,11 @@ func addCommunity(a *bridge.Attributes, c [8]byte) {
 	case c[0] <= 2 && c[1] == 0x03:
 		a.SiteOfOrigin = append(a.SiteOfOrigin, c)
 	case c[0] == 0x03 && c[1] == 0x0c:
-		a.Encapsulation = uint16(c[6])<<8 | uint16(c[7])
+		// Who can do several names them all (RFC 8365 section 5.1.3). The first
+		// that the bridge maps counts.
+		if a.Encapsulation != bridge.TunnelVXLAN && a.Encapsulation != bridge.TunnelIPinIP {
+			a.Encapsulation = uint16(c[6])<<8 | uint16(c[7])
+		}
 	case c[0] == 0x06 && c[1] == 0x03:
 		a.RouterMAC = bridge.MAC(c[2:8])
 	}

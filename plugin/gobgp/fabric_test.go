@@ -188,6 +188,16 @@ func TestFabricRouteBecomesAnUpdate(t *testing.T) {
 			},
 		},
 		{
+			"of several encapsulations the one that is understood",
+			path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 24, IPPrefix: addr("10.1.4.0"), GWIPAddress: zero4, Label: 5000}), "192.0.2.9", rt200,
+				bgp.NewEncapExtended(bgp.TUNNEL_TYPE_NVGRE), vxEC, bgp.NewEncapExtended(bgp.TUNNEL_TYPE_MPLS), macEC),
+			bridge.Update{
+				NLRI:       bridge.NLRI{Kind: bridge.IPPrefix, RD: distinguisher("192.0.2.9:9"), Prefix: netip.MustParsePrefix("10.1.4.0/24")},
+				Label:      5000,
+				Attributes: &bridge.Attributes{NextHop: addr("192.0.2.9"), RouteTargets: rt, Encapsulation: 8, RouterMAC: mac},
+			},
+		},
+		{
 			"host bits are masked",
 			path(rawPrefix(bgp.EVPNIPPrefixRoute{IPPrefixLength: 16, IPPrefix: addr("10.9.8.7"), GWIPAddress: zero4, Label: 1}), "192.0.2.9"),
 			bridge.Update{
