@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,7 +129,8 @@ func (f *clientFlags) config(args []string) (*config.Config, []rib.VNI, error) {
 		}
 		vnis = append(vnis, rib.VNI(n))
 	}
-	return cfg, vnis, nil
+	slices.Sort(vnis)
+	return cfg, slices.Compact(vnis), nil
 }
 
 // run announces, subscribes, and prints until the context ends.
