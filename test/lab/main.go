@@ -15,11 +15,13 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -151,6 +153,27 @@ func Root() (string, error) {
 	}
 	return "", errors.New("module mbbgp is not above the working directory")
 }
+
+// sources looks at every source file of the module, once, from within a test.
+// That makes them inputs of the test in the eyes of go test, which otherwise
+// would not see that the programs have changed and show a cached result.
+var sources = sync.OnceValue(func() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == ".git":
+			return fs.SkipDir
+		case filepath.Ext(path) == ".go" || filepath.Ext(path) == ".mod" || filepath.Ext(path) == ".sum":
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+})
 
 // settle makes the new namespaces habitable.
 func settle() error {

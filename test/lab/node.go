@@ -41,6 +41,9 @@ type Node struct {
 func New(t testing.TB) *Lab {
 	t.Helper()
 	Need(t, "lab", "ip", "nsenter", "sysctl")
+	if err := sources(); err != nil {
+		t.Fatal(err)
+	}
 	l := &Lab{t: t, dir: t.TempDir()}
 	l.hub = l.node("hub")
 	l.hub.Run("ip", "link", "add", "lan", "type", "bridge", "mcast_snooping", "0")
