@@ -10,6 +10,13 @@ import (
 // rest to a goroutine that ends when nobody sleeps any more. A reader is woken
 // once, and sleeps again only by reading to the end, so a burst of changes
 // costs one wake-up a reader.
+//
+// Why a goroutine: if each woken reader woke the next ones when it reads, all
+// would wait for one that is woken but held up by its own peer. And a goroutine
+// that always runs would need somebody to run the table. This one is waited
+// for by the last reader that closes: by then nobody sleeps, so it ends at
+// once. Wake is called with mu held, and a reader leaves with mu held, so that
+// Wake is never called after Close.
 type bell struct {
 	mu      sync.Mutex
 	asleep  []*Reader     // guarded by mu

@@ -42,7 +42,10 @@ func plainFrame(dst []byte, _ bool, _ VNI, p netip.Prefix, nh NextHop) []byte {
 }
 
 func filled(n int, prefix func(int) netip.Prefix) (*Table, Origin) {
-	t := New(Options{Encode: plainFrame})
+	return fill(New(Options{Encode: plainFrame}), n, prefix)
+}
+
+func fill(t *Table, n int, prefix func(int) netip.Prefix) (*Table, Origin) {
 	o := t.NewOrigin(OriginInfo{})
 	for i := range n {
 		t.Add(o, Route{1, prefix(i), target(i % 64), Native})

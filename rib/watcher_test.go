@@ -187,6 +187,12 @@ func (w *watcher) catchUp() {
 	}
 }
 
+// state describes the cursor. The lock of the VNI is held.
+func (w *watcher) state(version uint64) string {
+	return fmt.Sprintf("%+v: seen %d of %d, passing %v to %d, reached %d, pins %d and %d, owed %d, later %d\n",
+		w.options, w.seen, version, w.passing, w.target, w.reached, w.pin, w.targetPin, len(w.owed.list), len(w.later.list))
+}
+
 // differs says how what was told differs from what is to be shown.
 func (w *watcher) differs(shown map[netip.Prefix][]Path) error {
 	if w.wrong != nil {
