@@ -121,6 +121,12 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	e.mu.Lock()
 	e.server = s
 	e.mu.Unlock()
+	for _, address := range e.setup.listening() {
+		e.log.WithField("address", address).Info("serving BGP")
+	}
+	if e.setup.api != "" {
+		e.log.WithField("address", e.setup.api).Info("serving the gobgp API")
+	}
 	return nil
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -107,6 +109,17 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		}
 	}
 	return s, errors.Join(errs...)
+}
+
+// listening returns the addresses of the listener as they are logged; those of
+// a gobgpd file are the file's business.
+func (s *setup) listening() (list []string) {
+	if s.global != nil {
+		for _, a := range s.global.ListenAddresses {
+			list = append(list, net.JoinHostPort(a, strconv.Itoa(int(s.global.ListenPort))))
+		}
+	}
+	return list
 }
 
 func mark(used map[config.Family]bool, list []config.Family) {

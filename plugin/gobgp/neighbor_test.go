@@ -196,6 +196,27 @@ func TestOpenRefusedIsLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestNeighborThatNeverCameIsNews(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	s := newSessions(log)
+	for _, c := range []change{
+		{neighbor: addr("192.0.2.1"), asn: 65001, state: Active},
+		{neighbor: addr("192.0.2.2"), asn: 65002, state: Established},
+		{neighbor: addr("192.0.2.3"), asn: 65003, state: Established},
+		{neighbor: addr("192.0.2.3"), asn: 65003, state: Idle, reason: "hold-timer-expired"},
+		{neighbor: addr("192.0.2.4"), asn: 65004, state: Idle, reason: "notification-received"},
+		{neighbor: addr("192.0.2.5"), asn: 65005, state: OpenSent, dynamic: true},
+	} {
+		s.change(c)
+	}
+	hook.Reset()
+	s.overdue()
+	entries := hook.AllEntries()
+	if len(entries) != 1 || entries[0].Data["neighbor"] != addr("192.0.2.1") || entries[0].Data["state"] != Active {
+		t.Errorf("logged: %v", entries)
+	}
+}
+
 func TestConfigurationThatCannotWorkIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {

@@ -77,6 +77,18 @@ func (s *sessions) failed(neighbor netip.Addr, reason string) {
 	s.log.WithFields(logrus.Fields{"neighbor": neighbor, "asn": n.ASN, "reason": reason}).Warn("BGP session failed")
 }
 
+// overdue says which configured neighbours were never there and why nothing is
+// known: GoBGP has no event for a connection that it cannot open.
+func (s *sessions) overdue() {
+	for _, n := range s.list() {
+		if n.Dynamic || n.Ups > 0 || n.LastError != "" || n.State == Established {
+			continue
+		}
+		s.log.WithFields(logrus.Fields{"neighbor": n.Address, "asn": n.ASN, "state": n.State}).
+			Warn("no BGP session yet, is the neighbor reachable?")
+	}
+}
+
 // endOfRIB notes that a neighbour has sent its table of a family.
 func (s *sessions) endOfRIB(neighbor netip.Addr, family config.Family) {
 	s.mu.Lock()

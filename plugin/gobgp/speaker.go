@@ -24,6 +24,9 @@ import (
 // refreshInterval is the least time between two copies of the engine's table.
 const refreshInterval = 10 * time.Second
 
+// overdueTime is when neighbours that are not there become news.
+const overdueTime = 30 * time.Second
+
 // routes is the side of the bridge that BGP talks to.
 type routes interface {
 	// Import takes what neighbours announced and withdrew, in order. The
@@ -101,6 +104,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.importAll(running) })
 	g.Go(func() error { return s.refreshAll(running) })
+	g.Go(func() error { return s.expectAll(running) })
 	g.Go(func() error {
 		defer context.AfterFunc(running, s.sessions.stopping)()
 		return s.engine.run(running, s, s.carry)
@@ -244,6 +248,18 @@ func (s *Speaker) refreshAll(ctx context.Context) error {
 		}
 		rest.Stop()
 	}
+}
+
+// expectAll says once which neighbours did not come up in time.
+func (s *Speaker) expectAll(ctx context.Context) error {
+	due := time.NewTimer(overdueTime)
+	defer due.Stop()
+	select {
+	case <-ctx.Done():
+	case <-due.C:
+		s.sessions.overdue()
+	}
+	return nil
 }
 
 // The sink of the engine.
