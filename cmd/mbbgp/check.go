@@ -70,15 +70,24 @@ func checkUse(file string, cfg *config.Config) error {
 	dry := *cfg
 	dry.StateDirectory = "" // whose state it is, is running
 	b, err := bridge.New(&dry, rib.New(rib.Options{Encode: metalbond.Encode}), quiet)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if err == nil && cfg.BGP != nil {
+		_, err = gobgp.New(&dry, b.BGP(), quiet)
 	}
-	if cfg.BGP != nil {
-		if _, err := gobgp.New(&dry, b.BGP(), quiet); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+	return inFile(file, err)
+}
+
+// inFile says of each line of an error which file it is about.
+func inFile(file string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var problems []error
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			problems = append(problems, fmt.Errorf("%s: %s", file, line))
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 func checkPassword(file, where, password string) error {

@@ -25,16 +25,16 @@ func readFile(name string, cfg *config.Config) (*oc.BgpConfigSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bgp.gobgp-config: %s: %w", name, err)
 	}
-	if err := checkFile(set, cfg); err != nil {
-		return nil, fmt.Errorf("bgp.gobgp-config: %s: %w", name, err)
+	errs := checkFile(set, cfg)
+	for i := range errs {
+		errs[i] = fmt.Errorf("bgp.gobgp-config: %s: %w", name, errs[i])
 	}
-	return set, nil
+	return set, errors.Join(errs...)
 }
 
 // checkFile fills in our AS and router-id where the file has none, and finds
 // what GoBGP would stumble over.
-func checkFile(set *oc.BgpConfigSet, cfg *config.Config) error {
-	var errs []error
+func checkFile(set *oc.BgpConfigSet, cfg *config.Config) (errs []error) {
 	g := &set.Global.Config
 	switch g.As {
 	case 0:
@@ -66,7 +66,7 @@ func checkFile(set *oc.BgpConfigSet, cfg *config.Config) error {
 			errs = append(errs, fmt.Errorf("neighbors[%d].config.peer-group: %q is not in peer-groups", i, name))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func isEVPN(f oc.AfiSafi) bool {
