@@ -120,7 +120,7 @@ func (t *Table) inspect(dst []RouteInfo, v *vni, e *entry) []RouteInfo {
 		if x.removed != 0 {
 			continue
 		}
-		nh := v.hops.list[x.hop].NextHop
+		nh := v.hops.at(x.hop).NextHop
 		best[nh.Type&3] = max(best[nh.Type&3], x.preference)
 		info := RouteInfo{Prefix: e.prefix(), NextHop: nh}
 		for c := x.claims; c != 0; {

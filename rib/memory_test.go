@@ -20,7 +20,7 @@ func holdings(t *Table, vni VNI) (h held) {
 }
 
 func TestMemoryReturnsAfterChurn(t *testing.T) {
-	const kept, most = 1000, 200_000
+	const kept, most = 1000, 60_000
 	table, o := fill(New(Options{Encode: frame}), kept, prefix4)
 	r := watch(table, 1, ReaderOptions{}, true, 400)
 	defer r.Close()

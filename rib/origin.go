@@ -17,17 +17,30 @@ type originState struct {
 	info  OriginInfo
 	count atomic.Int64 // claims
 
-	mu   sync.Mutex
-	vnis map[VNI]struct{} // guarded by mu; where it has claims
+	mu       sync.Mutex
+	released bool             // guarded by mu; has claims nowhere new
+	vnis     map[VNI]struct{} // guarded by mu; where it has claims
 }
 
-func (o *originState) enter(n VNI) {
+// enter notes that the origin has claims in a VNI, whose lock is held. It
+// returns false if the origin was released meanwhile.
+func (o *originState) enter(n VNI) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.released {
+		return false
+	}
 	if o.vnis == nil {
 		o.vnis = map[VNI]struct{}{}
 	}
 	o.vnis[n] = struct{}{}
+	return true
+}
+
+func (o *originState) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.released = true
 }
 
 func (o *originState) leave(n VNI) {
@@ -122,6 +135,9 @@ func (t *Table) flushSome(o Origin, number VNI) (n int) {
 
 // Release withdraws all that o announces and forgets o.
 func (t *Table) Release(o Origin) {
+	if s := t.origins.get(o); s != nil {
+		s.release() // an Add under way comes before the Flush, or too late
+	}
 	t.Flush(o)
 	t.origins.mu.Lock()
 	defer t.origins.mu.Unlock()

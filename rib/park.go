@@ -83,7 +83,7 @@ func (v *vni) note(m *memos, k key, list []sight) {
 	m.sights = append(m.sights, list...)
 	part(m.sights[len(m.sights)-len(list):])
 	for _, s := range list {
-		v.hops.list[s.hop].uses++
+		v.hops.at(s.hop).uses++
 	}
 	v.noted += 1 + len(list)
 }

@@ -125,8 +125,8 @@ const lookedAt = 4096
 // shown again by the next read. After one pass it begins the next.
 func (r *Reader) read(show func() bool) (more bool) {
 	v := r.v
-	more, sweep := r.readShared(show)
-	if !sweep && len(r.spent.list) == 0 {
+	more, tidy := r.readShared(show)
+	if !tidy {
 		return more
 	}
 	v.mu.Lock()
@@ -136,24 +136,25 @@ func (r *Reader) read(show func() bool) (more bool) {
 	return more
 }
 
-// readShared is read with the lock shared. sweep is true if the reader is the
-// last to have seen the present version.
-func (r *Reader) readShared(show func() bool) (more, sweep bool) {
+// readShared is read with the lock shared. tidy is true if there is something
+// to do with the lock held: the reader is the last to have seen the present
+// version, or has memos to be dropped.
+func (r *Reader) readShared(show func() bool) (more, tidy bool) {
 	v := r.v
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	r.budget = lookedAt
 	for r.passing || r.seen != v.version {
 		if !r.pass(show) {
-			return true, false
+			return true, len(r.spent.list) > 0
 		}
 	}
 	if !r.counted || r.countedAt != v.version {
 		r.counted, r.countedAt = true, v.version
-		sweep = int(v.current.Add(1)) == len(v.readers) && v.litter()
+		tidy = int(v.current.Add(1)) == len(v.readers) && v.litter()
 	}
 	v.bell.sleep(r)
-	return false, sweep
+	return false, tidy
 }
 
 // pass goes on with the pass, or begins one. It returns false if show refused
@@ -236,7 +237,7 @@ func (r *Reader) ReadFrames(buf []byte) (n int, more bool) {
 }
 
 func (r *Reader) encode(dst []byte, remove bool, p netip.Prefix, hop uint32) []byte {
-	return r.v.options.Encode(dst, remove, r.v.number, p, r.v.hops.list[hop].NextHop)
+	return r.v.options.Encode(dst, remove, r.v.number, p, r.v.hops.at(hop).NextHop)
 }
 
 // ReadChanges fills buf with the next changes, one a prefix. Like ReadFrames
@@ -264,7 +265,7 @@ func (r *Reader) ReadChanges(buf []Change) (n int, more bool) {
 // paths appends sights as the world knows them.
 func (v *vni) paths(dst []Path, list []sight) []Path {
 	for _, s := range list {
-		dst = append(dst, Path{v.hops.list[s.hop].NextHop, s.source, s.preference})
+		dst = append(dst, Path{v.hops.at(s.hop).NextHop, s.source, s.preference})
 	}
 	return dst
 }

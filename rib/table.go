@@ -125,7 +125,7 @@ func (t *Table) Replace(o Origin, number VNI, p netip.Prefix, nhs []NextHop, pre
 			r := v.records.at(at)
 			n := at
 			at = r.next
-			if r.removed == 0 && !slices.Contains(nhs, v.hops.list[r.hop].NextHop) && x.unsay(n, o) {
+			if r.removed == 0 && !slices.Contains(nhs, v.hops.at(r.hop).NextHop) && x.unsay(n, o) {
 				changed = true
 			}
 		}

@@ -2,7 +2,6 @@ package rib
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -108,7 +107,7 @@ func (x *edit) begin(follows, hop, claims uint32, s summary) {
 	v := x.v
 	n := v.records.add()
 	*v.records.at(n) = record{added: v.version, entry: x.entry, hop: hop, claims: claims,
-		sole: s.sole, preference: s.preference, source: s.source, kind: v.hops.list[hop].Type}
+		sole: s.sole, preference: s.preference, source: s.source, kind: v.hops.at(hop).Type}
 	e := v.entries.at(x.entry)
 	if follows == 0 {
 		follows = e.newest
@@ -172,7 +171,7 @@ func (x *edit) settle(n uint32) {
 		return
 	}
 	hop, claims := r.hop, r.claims
-	v.hops.list[hop].uses++
+	v.hops.at(hop).uses++
 	x.begin(n, hop, claims, s)
 	x.end(n)
 }
@@ -196,6 +195,9 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 		}
 	}
 	c := v.claim(o, id, pref)
+	if c == 0 {
+		return false
+	}
 	if n == 0 {
 		x.touch()
 		x.begin(0, v.hops.use(nh), c, summary{id, pref, o.info.Source})
@@ -207,16 +209,19 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 	return true
 }
 
-// claim makes a claim of an origin that is on no record yet.
+// claim makes a claim of an origin that is on no record yet. It returns 0 if
+// the origin was released.
 func (v *vni) claim(o *originState, id Origin, pref Preference) uint32 {
 	s := v.said[id]
 	if s == nil {
 		if v.said == nil {
 			v.said = map[Origin]*saying{}
 		}
+		if !o.enter(v.number) {
+			return 0
+		}
 		s = &saying{owner: o}
 		v.said[id] = s
-		o.enter(v.number)
 	}
 	c := v.claims.add()
 	*v.claims.at(c) = claim{origin: id, next: lastClaim, older: s.newest, preference: pref, source: o.info.Source}
@@ -317,102 +322,4 @@ func (v *vni) forget(n uint32) {
 	v.log.clear(e.slot)
 	v.index.remove(e.key)
 	v.entries.remove(n)
-}
-
-// sweep frees the tombstones that no reader's version falls into the life of,
-// and the ghosts that no pass needs.
-func (v *vni) sweep() {
-	var versions, targets []uint64
-	if !v.allCurrent() {
-		versions, targets = v.pins(), v.targets()
-	}
-	v.exorcise(targets)
-	kept := v.graves[:0]
-	for _, n := range v.graves {
-		if r := v.records.at(n); within(versions, r.added, r.removed) {
-			kept = append(kept, n)
-		} else {
-			v.free(n)
-		}
-	}
-	v.graves, v.swept = trimmed(kept), len(kept)
-	if len(kept) <= v.options.MaxTombstones/2 {
-		v.crowded = 0
-	}
-	if v.log.loose() {
-		v.tighten()
-	}
-}
-
-// pins returns the versions that tombstones are kept for.
-func (v *vni) pins() []uint64 {
-	versions := make([]uint64, 0, len(v.readers)+8)
-	for _, r := range v.readers {
-		versions = append(versions, r.pin)
-		if r.passing {
-			versions = append(versions, r.targetPin)
-		}
-	}
-	return ordered(versions)
-}
-
-// targets returns the targets of the passes under way.
-func (v *vni) targets() (versions []uint64) {
-	for _, r := range v.readers {
-		if r.passing {
-			versions = append(versions, r.target)
-		}
-	}
-	return ordered(versions)
-}
-
-// allCurrent reports whether every reader has read everything.
-func (v *vni) allCurrent() bool { return int(v.current.Load()) == len(v.readers) }
-
-// litter reports whether there is something to sweep.
-func (v *vni) litter() bool { return len(v.graves)+len(v.log.haunted) > 0 }
-
-func (v *vni) sweepIfCurrent() {
-	if v.litter() && v.allCurrent() {
-		v.sweep()
-	}
-}
-
-// exorcise removes the ghosts that no target falls into the time of.
-func (v *vni) exorcise(targets []uint64) {
-	l := &v.log
-	kept := l.haunted[:0]
-	for _, n := range l.haunted {
-		g := l.ghosts.at(n)
-		if within(targets, g.from, g.until) {
-			kept = append(kept, n)
-			continue
-		}
-		entry := g.entry
-		l.clear(g.slot)
-		l.ghosts.remove(n)
-		v.entries.at(entry).ghosts--
-		v.forget(entry)
-	}
-	l.haunted, l.swept = trimmed(kept), len(kept)
-}
-
-// trimmed returns list, or a copy if its array is much too large.
-func trimmed(list []uint32) []uint32 {
-	if cap(list) > 4*len(list)+spared {
-		return slices.Clone(list)
-	}
-	return list
-}
-
-func ordered(list []uint64) []uint64 {
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// within reports whether one of the versions is at or after from and before
-// until.
-func within(versions []uint64, from, until uint64) bool {
-	i, _ := slices.BinarySearch(versions, from)
-	return i < len(versions) && versions[i] < until
 }
