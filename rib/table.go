@@ -14,6 +14,8 @@ type Options struct {
 
 	// MaxTombstones bounds, per VNI, how many withdrawn next hops are kept for
 	// readers that have not read of the withdrawal yet; 0 means the default.
+	// Beyond, readers are parked, as long as their notes are not many times as
+	// much; if they are, more tombstones stay.
 	MaxTombstones int
 }
 
