@@ -132,10 +132,6 @@ func (c *Channel) Withdraw(vni rib.VNI, p netip.Prefix, nh rib.NextHop) bool {
 	return c.bridge.table.Remove(c.origin, r.VNI, r.Prefix, r.NextHop)
 }
 
-// WithdrawVNI takes back all that c said in a VNI and returns how many next
-// hops that were.
-func (c *Channel) WithdrawVNI(vni rib.VNI) int { return c.bridge.table.FlushVNI(c.origin, vni) }
-
 // Origins are what the routes of c come from: the ReaderOptions.Except of a
 // session that must not hear its own.
 func (c *Channel) Origins() []rib.Origin { return []rib.Origin{c.origin} }

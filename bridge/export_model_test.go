@@ -143,10 +143,6 @@ func TestExportFollowsTheTable(t *testing.T) {
 					c, vni, p, nh := draw(t)
 					c.Withdraw(vni, p, nh)
 				},
-				"flush": func(t *rapid.T) {
-					c, vni, _, _ := draw(t)
-					c.WithdrawVNI(vni)
-				},
 				"import": func(t *rapid.T) {
 					_, vni, p, nh := draw(t)
 					b.BGP().Import([]Update{say(type5(1, p.String()), ipipPath(nh.Target.String(), rt(65000, uint32(vni))))})

@@ -408,13 +408,3 @@ func TestEndOfRIBIsPerNeighborAndFamily(t *testing.T) {
 		t.Error("outlives the session")
 	}
 }
-
-func TestTargetsInUse(t *testing.T) {
-	g := newBridge(t, testConfig(t)).BGP()
-	if got, want := g.RouteTargets(), []RouteTarget{rt(65000, 200), rt(65000, 300)}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	if got := g.Targets(); len(got) != 3 || !got[2].Any {
-		t.Errorf("%v", got)
-	}
-}

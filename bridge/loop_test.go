@@ -291,7 +291,10 @@ func churn(t *rapid.T, domains int) {
 			native[s.domain.number][vni][at(prefix(p), addr(target))] = true
 			changes++
 		},
-		"a bridge's own hosts go": func(t *rapid.T) { changes += site(t).client.WithdrawVNI(200) + site(t).client.WithdrawVNI(300) },
+		"a bridge's own hosts go": func(t *rapid.T) {
+			s := site(t)
+			changes += s.Table().Flush(s.client.Origins()[0])
+		},
 		"the fabric announces": func(t *rapid.T) {
 			u := route(t)
 			w.fabric[u.NLRI] = u
@@ -321,8 +324,7 @@ func churn(t *rapid.T, domains int) {
 		d.server.Flush(d.hosts)
 	}
 	for _, s := range w.sites {
-		s.client.WithdrawVNI(200)
-		s.client.WithdrawVNI(300)
+		s.Table().Flush(s.client.Origins()[0])
 	}
 	for n := range w.fabric {
 		w.reflect(nil, []Update{unsay(n)})

@@ -1,11 +1,8 @@
 package bridge
 
 import (
-	"bytes"
 	"slices"
 	"sort"
-
-	"mbbgp/config"
 )
 
 // targetIndex finds the networks that import a route target.
@@ -42,37 +39,4 @@ func (x *targetIndex) find(dst []*network, targets []RouteTarget) []*network {
 		dst = slices.Compact(dst)
 	}
 	return dst
-}
-
-// Targets are what some VNI imports, sorted: what a route must carry one of.
-// Those of automatic route targets match every administrator.
-func (g *BGP) Targets() []config.TargetMatch {
-	var all []config.TargetMatch
-	for _, n := range g.bridge.sorted {
-		all = append(all, n.imports.Targets...)
-	}
-	slices.SortFunc(all, func(a, b config.TargetMatch) int {
-		if a.Any != b.Any {
-			if b.Any {
-				return -1
-			}
-			return 1
-		}
-		if a.Any {
-			return int(int64(a.Number) - int64(b.Number))
-		}
-		return bytes.Compare(a.Target[:], b.Target[:])
-	})
-	return slices.Compact(all)
-}
-
-// RouteTargets are the exact ones of Targets.
-func (g *BGP) RouteTargets() []RouteTarget {
-	var exact []RouteTarget
-	for _, m := range g.Targets() {
-		if !m.Any {
-			exact = append(exact, m.Target)
-		}
-	}
-	return exact
 }

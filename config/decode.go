@@ -243,14 +243,10 @@ func (d *decoder) name(n *node, path string) string {
 	return s
 }
 
-// file reads the path of a file.
+// file reads the absolute path of a file: a daemon's working directory is not
+// that of whoever checks its configuration.
 func (d *decoder) file(n *node, path string) string {
-	s, ok := d.text(n, path, "the path of a file")
-	if ok && (s == "" || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })) {
-		d.wrong(n, path, "the path of a file")
-		return ""
-	}
-	return s
+	return d.absolute(n, path, "the absolute path of a file")
 }
 
 // isOff reports whether n says that something is not wanted.
@@ -258,12 +254,16 @@ func (n *node) isOff() bool { return n.kind == scalarNode && n.text == "off" }
 
 // directory reads an absolute path, or off.
 func (d *decoder) directory(n *node, path string) string {
-	s, ok := d.text(n, path, "an absolute path, or off")
-	if !ok || n.isOff() {
+	if n.isOff() {
 		return ""
 	}
-	if !filepath.IsAbs(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		d.wrong(n, path, "an absolute path, or off")
+	return d.absolute(n, path, "an absolute path, or off")
+}
+
+func (d *decoder) absolute(n *node, path, want string) string {
+	s, ok := d.text(n, path, want)
+	if ok && (!filepath.IsAbs(s) || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })) {
+		d.wrong(n, path, want)
 		return ""
 	}
 	return s

@@ -93,7 +93,7 @@ var malformed = []struct {
 	{"listeners with two ports", base + "bgp: {listen: [\"1.1.1.1:179\", \"1.1.1.1:1179\"]}\n", []string{`f:4:31: bgp.listen[1]: port 1179 differs from port 179 of the first address, want one port`}},
 	{"a listener with any port", base + "bgp: {listen: \"[::]:0\"}\n", []string{`f:4:15: bgp.listen: port 0 is out of range (1 to 65535)`}},
 	{"an api that is a path", base + "bgp: {api: /run/gobgp.sock}\n", []string{`f:4:12: bgp.api: /run/gobgp.sock is not unix:///PATH, IP:PORT, or off`}},
-	{"a gobgpd file and neighbours", base + "bgp:\n  gobgp-config: a.toml\n  listen: off\n  neighbors: []\n", []string{
+	{"a gobgpd file and neighbours", base + "bgp:\n  gobgp-config: /a.toml\n  listen: off\n  neighbors: []\n", []string{
 		`f:6:3: bgp.listen: not allowed next to gobgp-config, whose file says it`,
 		`f:7:3: bgp.neighbors: not allowed next to gobgp-config, whose file says it`}},
 	{"a neighbour without anything", base + "bgp:\n  neighbors: [{}]\n", []string{
@@ -107,7 +107,8 @@ var malformed = []struct {
 	{"an internal neighbour over several hops", neighbor("address: 192.0.2.2\n      multihop: 2\n      local-asn: 65000"), []string{`f:7:17: bgp.neighbors[0].multihop: 2 is for eBGP, and asn 65000 is our own`}},
 	{"a time to live of one", neighbor("address: 192.0.2.2\n      multihop: 1"), []string{`f:7:17: bgp.neighbors[0].multihop: 1 is out of range (2 to 255)`}},
 	{"a local address of the other family", neighbor("address: 192.0.2.2\n      local-address: ::1"), []string{`f:7:22: bgp.neighbors[0].local-address: ::1 is not of the family of 192.0.2.2`}},
-	{"an empty password file", neighbor("address: 192.0.2.2\n      password-file: \"\""), []string{`f:7:22: bgp.neighbors[0].password-file: "" is not the path of a file`}},
+	{"an empty password file", neighbor("address: 192.0.2.2\n      password-file: \"\""), []string{`f:7:22: bgp.neighbors[0].password-file: "" is not the absolute path of a file`}},
+	{"a password file beside nothing", neighbor("address: 192.0.2.2\n      password-file: fabric.key"), []string{`f:7:22: bgp.neighbors[0].password-file: fabric.key is not the absolute path of a file`}},
 	{"an unknown family", neighbor("address: 192.0.2.2\n      families: [l2vpn, evpn]"), []string{`f:7:18: bgp.neighbors[0].families[0]: l2vpn is not one of evpn, vpnv4, vpnv6, ipv4, ipv6`}},
 	{"a family twice", neighbor("address: 192.0.2.2\n      families: [evpn, ipv4, evpn]"), []string{`f:7:30: bgp.neighbors[0].families[2]: evpn is there already (line 7)`}},
 	{"no family", neighbor("address: 192.0.2.2\n      families: []"), []string{`f:7:17: bgp.neighbors[0].families: an empty list, want some of evpn, vpnv4, vpnv6, ipv4, ipv6`}},

@@ -104,7 +104,7 @@ func anyConfig(t *rapid.T) *Config {
 func anyBGP(t *rapid.T, c *Config) *BGP {
 	b := &BGP{API: drawn(t, "api", rapid.SampledFrom([]string{"", "unix:///run/mbbgp/gobgp.sock", "unix:///run/a b:", "[::1]:50051"}))}
 	if rapid.Bool().Draw(t, "gobgp") {
-		b.GoBGPConfig = "gobgpd.toml"
+		b.GoBGPConfig = "/etc/mbbgp/gobgpd.toml"
 		return b
 	}
 	b.ClusterID = drawn(t, "cluster", addr4)
@@ -140,7 +140,7 @@ func anyPeering(t *rapid.T, c *Config, remote netip.Addr) Peering {
 		LocalASN:     drawn(t, "local-asn", rapid.OneOf(asn, rapid.Just(c.ASN))),
 		LocalAddress: drawn(t, "local", optional(netip.Addr{}, local)),
 		Description:  drawn(t, "description", text),
-		PasswordFile: drawn(t, "password", text),
+		PasswordFile: drawn(t, "password", rapid.SampledFrom([]string{"", "/etc/mbbgp/fabric.key", "/a b:/#c"})),
 		Families:     some(t, "families", rapid.Custom(func(t *rapid.T) Family { return enum[Family](t, familyNames) })),
 		MaxPrefixes:  rapid.IntRange(0, 1<<31-1).Draw(t, "max"),
 		Timers:       Timers{ConnectRetry: seconds(t, 1, 65535)},

@@ -130,8 +130,8 @@ func TestRulesGetTheirLengths(t *testing.T) {
 }
 
 func TestGoBGPFileTakesThePlaceOfListenerAndNeighbours(t *testing.T) {
-	b := parsedFile(t, base+"bgp: {gobgp-config: gobgpd.toml, api: \"127.0.0.1:50051\"}\n").BGP
-	if diff := cmp.Diff(&BGP{GoBGPConfig: "gobgpd.toml", API: "127.0.0.1:50051"}, b, values...); diff != "" {
+	b := parsedFile(t, base+"bgp: {gobgp-config: /etc/mbbgp/gobgpd.toml, api: \"127.0.0.1:50051\"}\n").BGP
+	if diff := cmp.Diff(&BGP{GoBGPConfig: "/etc/mbbgp/gobgpd.toml", API: "127.0.0.1:50051"}, b, values...); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -90,7 +90,7 @@ func (e emitter) vni(vni string, s rib.Stats) {
 	e.gauge("vni_nexthops", "Next hops of all prefixes of the VNI.", float64(s.NextHops), "vni", vni)
 	e.gauge("vni_claims", "Announcements of the VNI's next hops; one that two peers announce counts twice.", float64(s.Claims), "vni", vni)
 	e.gauge("vni_tombstones", "Withdrawn next hops kept for readers that have not read of it.", float64(s.Tombstones), "vni", vni)
-	e.gauge("vni_parked_withdrawals", "Withdrawals waiting for readers that are far behind.", float64(s.Parked), "vni", vni)
+	e.gauge("vni_parked_notes", "Prefixes and next hops noted for readers that are far behind.", float64(s.Parked), "vni", vni)
 	e.gauge("vni_readers", "Readers of the VNI: subscribed sessions and the BGP speaker.", float64(s.Readers), "vni", vni)
 	e.total("vni_changes_total", "Changes of the VNI's table.", s.Version, "vni", vni)
 }

@@ -44,15 +44,6 @@ func (s *Server) Addr() net.Addr {
 	return s.listener.Addr()
 }
 
-// Close releases the address of a server that Listen bound and that is not
-// going to Run.
-func (s *Server) Close() error {
-	if s.listener == nil {
-		return nil
-	}
-	return s.listener.Close()
-}
-
 // Run serves until ctx ends and returns nil then. Requests that are under way
 // get a moment to finish.
 func (s *Server) Run(ctx context.Context) error {
