@@ -42,6 +42,8 @@ type distinguishers struct {
 	path   string // state file; empty: none
 	log    logrus.FieldLogger
 
+	configured map[rib.VNI]bool
+
 	mu      sync.Mutex
 	fixed   map[rib.VNI]RD       // of path 0, from the configuration
 	indexes map[rib.VNI][]uint16 // by path; 0: not assigned
@@ -54,16 +56,18 @@ type distinguishers struct {
 // unreadable state is logged and ignored; the error is about cfg.
 func newDistinguishers(cfg *config.Config, log logrus.FieldLogger) (*distinguishers, error) {
 	d := &distinguishers{
-		router:  cfg.RouterID,
-		log:     log,
-		fixed:   map[rib.VNI]RD{},
-		indexes: map[rib.VNI][]uint16{},
-		used:    map[uint16]bool{},
+		router:     cfg.RouterID,
+		log:        log,
+		configured: map[rib.VNI]bool{},
+		fixed:      map[rib.VNI]RD{},
+		indexes:    map[rib.VNI][]uint16{},
+		used:       map[uint16]bool{},
 	}
 	owner := map[RD]rib.VNI{}
 	var auto []rib.VNI
 	for _, v := range cfg.VNIs {
 		vni := rib.VNI(v.VNI)
+		d.configured[vni] = true
 		if v.RD == (RD{}) {
 			auto = append(auto, vni)
 			continue
@@ -146,7 +150,8 @@ func preferred(vni rib.VNI) uint16 {
 	return uint16(vni)
 }
 
-// assign gives a path the first free index from its hash on.
+// assign gives a path the first free index from its hash on. When there is
+// none, VNIs that are no longer configured lose theirs.
 func (d *distinguishers) assign(vni rib.VNI, path int) bool {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte{byte(vni >> 24), byte(vni >> 16), byte(vni >> 8), byte(vni), byte(path)})
@@ -158,7 +163,25 @@ func (d *distinguishers) assign(vni rib.VNI, path int) bool {
 			return true
 		}
 	}
-	return false
+	return d.reclaim() && d.assign(vni, path)
+}
+
+// reclaim frees the indexes of VNIs that are not configured, and reports
+// whether there were any.
+func (d *distinguishers) reclaim() (freed bool) {
+	for vni, list := range d.indexes {
+		if d.configured[vni] {
+			continue
+		}
+		for _, index := range list {
+			if index != 0 {
+				delete(d.used, index)
+				freed = true
+			}
+		}
+		delete(d.indexes, vni)
+	}
+	return freed
 }
 
 func (d *distinguishers) set(vni rib.VNI, path int, index uint16) {
@@ -173,7 +196,8 @@ func (d *distinguishers) set(vni rib.VNI, path int, index uint16) {
 }
 
 // rdState is the state file: for every VNI the indexes of its paths. VNIs that
-// are no longer configured stay in it, in case they come back.
+// are no longer configured stay in it, in case they come back, until others
+// need their indexes.
 type rdState struct {
 	Indexes map[string][]uint16 `json:"indexes"`
 }

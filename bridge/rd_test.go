@@ -100,6 +100,23 @@ func TestRDsSurviveARestart(t *testing.T) {
 	}
 }
 
+func TestVNIsThatAreGoneMakeRoom(t *testing.T) {
+	directory := t.TempDir()
+	var old []uint32
+	for v := range uint32(0xffff) {
+		old = append(old, v+1)
+	}
+	openRDs(t, rdConfig(directory, old...))
+	d := openRDs(t, rdConfig(directory, 200, 70000))
+	if got := rdOf(t, d, 200, 0); got != "192.0.2.1:200" {
+		t.Errorf("vni 200 has %s now", got)
+	}
+	rdOf(t, d, 70000, 0)
+	if again := openRDs(t, rdConfig(directory, 200, 70000)); rdOf(t, again, 70000, 0) != rdOf(t, d, 70000, 0) {
+		t.Error("what was assigned in the room did not survive a restart")
+	}
+}
+
 func TestBadStateIsReportedAndIgnored(t *testing.T) {
 	for name, content := range map[string]string{
 		"not JSON":         "{",
