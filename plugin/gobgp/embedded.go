@@ -82,7 +82,7 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 	s.Stop()
 	e.mu.Unlock()
 	<-served
-	handler.kept.take()
+	_ = handler.kept.take()
 	return err
 }
 

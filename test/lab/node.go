@@ -103,7 +103,7 @@ func (l *Lab) node(name string) *Node {
 	}
 	l.t.Cleanup(func() {
 		in.Close()
-		cmd.Wait()
+		_ = cmd.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err == nil {

@@ -132,7 +132,7 @@ func (p *Process) Thaw() { p.t.Helper(); p.Signal(syscall.SIGCONT) }
 // Kill ends the process at once.
 func (p *Process) Kill() {
 	if p.Running() {
-		p.cmd.Process.Kill()
+		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
 }

@@ -38,7 +38,7 @@ func (n *Node) steer(hear func(line []byte) error, program string, args ...strin
 				n.t.Errorf("%s: %v: %s", s.Name, err, lines.Bytes())
 			}
 		}
-		io.Copy(io.Discard, s.out) // after an error of the scanner
+		_, _ = io.Copy(io.Discard, s.out) // after an error of the scanner
 		s.wait()
 	}()
 	return s
