@@ -128,7 +128,13 @@ func setOf[T comparable](d *decoder, want string, read func(n *node, path string
 
 // text returns a scalar as it is written; it reports false if n is none.
 func (d *decoder) text(n *node, path, want string) (string, bool) {
-	if n.kind != scalarNode {
+	switch {
+	case n.kind == mappingNode && len(n.entries) == 1 && n.entries[0].value.kind == scalarNode:
+		// Inside {} the YAML library takes 65000:200 for a mapping.
+		e := n.entries[0]
+		d.bad(n, path, `%s: %s is a mapping, want %s (in quotes: "%s:%s")`, e.key, e.value.text, want, e.key, e.value.text)
+		return "", false
+	case n.kind != scalarNode:
 		d.wrong(n, path, want)
 		return "", false
 	}

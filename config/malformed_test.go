@@ -140,6 +140,8 @@ var malformed = []struct {
 	{"an export to any system", vni("vni: 1\n    export: [\"*:200\"]"), []string{`f:7:14: vnis[0].export[0]: *:200 is not a route target, such as 65001:200 or target:192.0.2.1:200`}},
 	{"the same target twice", vni("vni: 1\n    import: [1:2, target:1:2]"), []string{`f:7:19: vnis[0].import[1]: target:1:2 is there already (line 7)`}},
 	{"an import that is a word", vni("vni: 1\n    import: all"), []string{`f:7:13: vnis[0].import: all is not a list of route targets, or a mapping`}},
+	{"a target without quotes in braces", base + "bgp: {}\nvnis:\n  - {vni: 1, encapsulation: ip-in-ip, import: [65000:1]}\n",
+		[]string{`f:6:48: vnis[0].import[0]: 65000: 1 is a mapping, want a route target (in quotes: "65000:1")`}},
 	{"types of an import", vni("vni: 1\n    import: {types: [nat]}"), []string{`f:7:14: vnis[0].import.types: unknown key (targets, prefixes, max-prefixes)`}},
 	{"an export of no type", vni("vni: 1\n    export: {types: []}"), []string{`f:7:21: vnis[0].export.types: an empty list, want some of standard, nat, loadbalancer-target`}},
 	{"a rule about nothing", rule("{le: 24}"), []string{`f:9:11: vnis[0].import.prefixes[0]: want one prefix to allow or to deny`}},
