@@ -208,7 +208,7 @@ const frameRoom = 80
 // for this reader. buf must have room for a frame (80 bytes); a prefix whose
 // frames do not all fit is continued by the next read.
 func (r *Reader) ReadFrames(buf []byte) (n int, more bool) {
-	out := buf[:0]
+	out := buf[:0:len(buf)]
 	more = r.read(func() bool {
 		d := &r.diff
 		d.split()

@@ -129,3 +129,18 @@ func TestAPrefixOfThousandsOfNextHopsIsToldInParts(t *testing.T) {
 		}
 	}
 }
+
+func TestFramesFillTheLengthOfTheBufferNotItsCapacity(t *testing.T) {
+	table := New(Options{Encode: frame})
+	o := table.NewOrigin(OriginInfo{})
+	for i := range 100 {
+		table.Add(o, Route{1, prefix4(i), target(1), Native})
+	}
+	r := table.NewReader(1, ReaderOptions{})
+	defer r.Close()
+	for _, length := range []int{frameRoom, 3 * frameRoom} {
+		if n, more := r.ReadFrames(make([]byte, 100*frameRoom)[:length]); n == 0 || n > length || !more {
+			t.Errorf("%d bytes in a buffer of %d, more %v", n, length, more)
+		}
+	}
+}

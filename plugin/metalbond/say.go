@@ -164,7 +164,7 @@ func (s *session) saySegment(length int) error {
 	buf := segments.Get().(*[maxSegment]byte)
 	defer segments.Put(buf)
 	limit := max(length, frameRoom)
-	n := s.out.fill(buf[:limit:limit])
+	n := s.out.fill(buf[:limit])
 	if n == 0 {
 		return nil
 	}
