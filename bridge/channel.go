@@ -7,7 +7,7 @@ package bridge
 //	vni-max-prefixes  the VNI is full and this prefix is new to it
 //	own-route         from a server: what we say to servers ourselves (own.go)
 //
-// What passes is Redistributed if its next hop is a gateway's, Native
+// What passes is Relayed if its next hop is a gateway's, Native
 // otherwise: that number alone makes a natively known prefix beat its copies.
 
 import (
@@ -102,7 +102,7 @@ func (c *Channel) judge(vni rib.VNI, p netip.Prefix, nh rib.NextHop) (rib.Route,
 	}
 	r.Preference = rib.Native
 	if c.bridge.gatewayHop(nh.Target) {
-		r.Preference = rib.Redistributed
+		r.Preference = rib.Relayed
 	}
 	return r, Accepted
 }

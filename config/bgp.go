@@ -191,7 +191,7 @@ func (d *decoder) gracefulRestart(n *node, path string) (g GracefulRestart) {
 	case s == "" || !isDigits(s[:1]):
 		d.wrong(n, path, want)
 	default:
-		g = GracefulRestart{GracefulRestartFull, d.duration(time.Second, 4095*time.Second, true)(n, path)}
+		g = GracefulRestart{Mode: GracefulRestartFull, Time: d.duration(time.Second, 4095*time.Second, true)(n, path)}
 	}
 	return g
 }

@@ -14,8 +14,10 @@ type Config struct {
 	RouterID       netip.Addr        // router-id: IPv4, BGP identifier; required with bgp
 	ASN            uint32            // asn: own autonomous system; required with bgp
 	Domain         ExtendedCommunity // domain: Site-of-Origin of this MetalBond domain; required with bgp and vnis
-	StateDirectory string            // state-directory: keeps RD allocations over restarts; default "": none kept
+	DomainID       DomainID          // domain-id: names this MetalBond domain in D-PATH (RFC 10039); default zero: no D-PATH is made or looked at
+	StateDirectory string            // state-directory: keeps allocations of RDs and labels over restarts; default "": none kept
 	VXLAN          VXLAN             // vxlan
+	MPLS           MPLS              // mpls
 	MetalBond      MetalBond         // metalbond
 	BGP            *BGP              // bgp; nil: no BGP
 	VNIs           []VNI             // vnis, in the order of the file
@@ -28,6 +30,14 @@ type VXLAN struct {
 	Local     netip.Addr // local: own VTEP address and BGP next hop, either family; default router-id
 	RouterMAC MAC        // router-mac: Router's MAC of our type 5 routes (RFC 9135 section 8.1); default 02:00 and the router-id
 }
+
+// MPLS says where the labels of VNIs come from.
+type MPLS struct {
+	Labels LabelRange // labels: FIRST-LAST, 16 to 1048575; required by VNIs of encapsulation mpls without a label; default zero: none
+}
+
+// LabelRange is a range of MPLS labels, both ends included.
+type LabelRange struct{ First, Last uint32 }
 
 // MetalBond configures the MetalBond server and the client.
 type MetalBond struct {
@@ -61,8 +71,14 @@ func (m *MetalBond) PaceFor(addr netip.Addr) Pace {
 	return pace
 }
 
-// BGP configures the embedded speaker.
+// BGP configures the speaker: one in this process, or a gobgpd that runs
+// already.
 type BGP struct {
+	Attach           string            // attach: gRPC address of a gobgpd (v3) that runs already, HOST:PORT or unix:///PATH, in place of listen, api, gobgp-config, cluster-id and all neighbours; default "": the embedded speaker
+	AttachHold       time.Duration     // attach-hold: how long what a lost gobgpd said stays, 0s to 24h; default 90s
+	NextHops         []netip.Addr      // next-hops: own addresses, at most one of each family, that VPN and unicast routes through this gateway name as their next hop; default none: vxlan.local for VPN, each session's own address for unicast
+	LosslessASN      uint32            // lossless-asn: global administrator of the large communities that carry MetalBond's fields, the same in all bridges that exchange them; default asn
+	Settle           time.Duration     // settle: how long the MetalBond listener waits at the start for the routes of originate, 0s to 10m; default 10s
 	Listen           []netip.AddrPort  // listen: all with the same port; 179 if none is written; default [::]:179; nil (off in the file): no listener
 	API              string            // api: gRPC for the gobgp command, unix:///PATH or IP:PORT; default "" (off in the file): none
 	GoBGPConfig      string            // gobgp-config: a gobgpd file that takes the place of listen, cluster-id and all neighbours; its global section has our asn and router-id, or none
@@ -97,6 +113,7 @@ type Peering struct {
 	RouteReflectorClient bool            // route-reflector-client: iBGP only; default false
 	Timers               Timers          // timers
 	GracefulRestart      GracefulRestart // graceful-restart: off, helper, or a restart time; default helper
+	AddPath              AddPath         // add-path: off, receive, send, both (RFC 7911), for all families but rtc; default off
 	MaxPrefixes          int             // max-prefixes: that are imported from it, 1 to 2147483647; default 0: no limit
 }
 
@@ -109,8 +126,9 @@ type Timers struct {
 
 // GracefulRestart (RFC 4724) says what happens to routes over a restart.
 type GracefulRestart struct {
-	Mode GracefulRestartMode
-	Time time.Duration // GracefulRestartFull only: how long neighbours keep our routes, 1s to 4095s
+	Mode      GracefulRestartMode // mode: off, helper, full; in the file a single word or time says it too
+	Time      time.Duration       // time: GracefulRestartFull only: how long neighbours keep our routes, 1s to 4095s
+	LongLived time.Duration       // long-lived: how much longer stale routes are kept, ours by neighbours and theirs by us (RFC 9494), 1s to 16777215s; default 0: not at all
 }
 
 // GracefulRestartMode is the part that we take in graceful restart.
@@ -127,12 +145,18 @@ const (
 type VNI struct {
 	VNI           uint32        // vni: 1 to 16777215; without bgp to 4294967295; required
 	Name          string        // name: for people; default ""
-	Encapsulation Encapsulation // encapsulation: of the fabric side; default vxlan
+	Family        VNIFamily     // family: of the routes in BGP; default evpn for vxlan and ip-in-ip, vpn for srv6 and mpls, unicast for none
+	Encapsulation Encapsulation // encapsulation: of the fabric side; default none if family is unicast, vxlan otherwise
+	SRv6          SRv6          // srv6: of encapsulation srv6
+	Label         uint32        // label: of encapsulation mpls, 16 to 1048575, of one VNI only; default 0: one of mpls.labels
 	RD            RD            // rd: route distinguisher (RFC 4364 section 4.2) of the first next hop of each prefix; default zero (auto in the file): router-id and an index
 	AutoRT        AutoRT        // auto-rt: targets of the directions that name none; default as-vni, none if both directions name theirs
 	Import        Import        // import: BGP to MetalBond
 	Export        Export        // export: MetalBond to BGP
-	Gateway       netip.Addr    // gateway: IPv6 address where hypervisors send this VNI's fabric traffic; required for vxlan with bgp, of one VNI only because it tells the VNI of a packet
+	ImportFrom    []uint32      // import-from: VNIs whose routes are in this one too; default none
+	Originate     []Originate   // originate: prefixes that hypervisors get while the fabric has them; default none
+	Aggregates    []Aggregate   // aggregates: prefixes that BGP gets while the VNI holds a part of them; default none
+	Gateway       netip.Addr    // gateway: IPv6 address where hypervisors send this VNI's fabric traffic; several bridges may share it; required with bgp for vxlan, mpls and none, of one VNI only because it tells the VNI of a packet
 	NextHops      NextHops      // nexthops: what clients get of each prefix; default metalbond.nexthops
 	MaxPrefixes   int           // max-prefixes: that MetalBond may fill the VNI up to, 1 to 2147483647; default 0: no limit
 }
@@ -141,7 +165,9 @@ type VNI struct {
 // targets, or a mapping.
 type Import struct {
 	Targets     []TargetMatch // targets: a route with any of them is imported; default by auto-rt; none: nothing is imported
-	Prefixes    []PrefixRule  // prefixes: default none: all
+	Types       []HopType     // types: next hop types that lossless routes may bring; default those of export
+	Prefixes    []PrefixRule  // prefixes: default none: all, but of unicast nothing
+	Rules       []Rule        // rules: behind prefixes; default none: all is accepted
 	MaxPrefixes int           // max-prefixes: 1 to 2147483647; default 0: no limit
 }
 
@@ -149,9 +175,33 @@ type Import struct {
 // targets, or a mapping.
 type Export struct {
 	Targets     []RouteTarget // targets: every route carries all of them; default by auto-rt; none: nothing is exported
-	Types       []HopType     // types: next hop types that leave MetalBond; default standard
+	Types       []HopType     // types: next hop types that leave MetalBond; default standard; with others, srv6 and ip-in-ip routes carry type, port range and target VNI (lossless)
 	Prefixes    []PrefixRule  // prefixes: default none: all
+	Rules       []Rule        // rules: behind prefixes; default none: all is accepted
+	FlowSpec    FlowSpec      // flowspec: how NAT port ranges are told as flow specifications (RFC 8955); default off
 	MaxPrefixes int           // max-prefixes: 1 to 2147483647; default 0: no limit
+}
+
+// SRv6 says how the next hops of a VNI become SRv6 segments (RFC 9252).
+type SRv6 struct {
+	Behavior SIDBehavior // behavior: dt46, dx; default dt46
+	NextHop  SIDNextHop  // next-hop: target, self; default target
+	Block    uint8       // block: bits of the locator block of an underlay address, 1 to 127; default 48
+	Node     uint8       // node: bits of the locator node behind it; block + node at most 127; default 16
+}
+
+// Originate is a prefix that hypervisors are told of while the fabric offers
+// exactly this prefix. In the file it is a prefix, or a mapping.
+type Originate struct {
+	Prefix   netip.Prefix  // prefix: masked; required
+	HoldDown time.Duration // hold-down: how long it stays when the fabric has lost it, 0s to 1h; default 10s
+}
+
+// Aggregate is a prefix that BGP is told of while the VNI has at least one
+// exported route inside it. In the file it is a prefix, or a mapping.
+type Aggregate struct {
+	Prefix      netip.Prefix // prefix: masked; required
+	SummaryOnly bool         // summary-only: the routes inside it are not exported themselves; default false
 }
 
 // Log configures the log.

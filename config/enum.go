@@ -12,9 +12,12 @@ type Encapsulation uint8
 const (
 	EncapVXLAN  Encapsulation = iota // through the gateway; EVPN type 5 with tunnel type 8 (RFC 9136 section 4.4.1)
 	EncapIPinIP                      // straight to the next hop; EVPN type 5 with tunnel type 7 (RFC 9012)
+	EncapSRv6                        // straight to the next hop, as a segment of SRv6 (RFC 9252)
+	EncapMPLS                        // through the gateway; a label for each VNI
+	EncapNone                        // through the gateway; plain packets
 )
 
-var encapsulationNames = []string{"vxlan", "ip-in-ip"}
+var encapsulationNames = []string{"vxlan", "ip-in-ip", "srv6", "mpls", "none"}
 
 // String returns the name that the file uses.
 func (e Encapsulation) String() string { return name(encapsulationNames, e) }
@@ -69,17 +72,101 @@ type Family uint8
 
 // The families.
 const (
-	FamilyEVPN  Family = iota // AFI 25, SAFI 70
-	FamilyVPNv4               // AFI 1, SAFI 128
-	FamilyVPNv6               // AFI 2, SAFI 128
-	FamilyIPv4                // AFI 1, SAFI 1
-	FamilyIPv6                // AFI 2, SAFI 1
+	FamilyEVPN      Family = iota // AFI 25, SAFI 70
+	FamilyVPNv4                   // AFI 1, SAFI 128
+	FamilyVPNv6                   // AFI 2, SAFI 128
+	FamilyIPv4                    // AFI 1, SAFI 1
+	FamilyIPv6                    // AFI 2, SAFI 1
+	FamilyRTC                     // AFI 1, SAFI 132: route target constraint (RFC 4684)
+	FamilyFlowSpec4               // AFI 1, SAFI 133 (RFC 8955)
+	FamilyFlowSpec6               // AFI 2, SAFI 133 (RFC 8956)
 )
 
-var familyNames = []string{"evpn", "vpnv4", "vpnv6", "ipv4", "ipv6"}
+var familyNames = []string{"evpn", "vpnv4", "vpnv6", "ipv4", "ipv6", "rtc", "ipv4-flowspec", "ipv6-flowspec"}
 
 // String returns the name that the file uses.
 func (f Family) String() string { return name(familyNames, f) }
+
+// VNIFamily is the kind of BGP routes that a VNI's routes become.
+type VNIFamily uint8
+
+// The kinds.
+const (
+	VNIFamilyEVPN    VNIFamily = iota // EVPN type 5 (RFC 9136)
+	VNIFamilyVPN                      // VPNv4 and VPNv6 (RFC 4364, RFC 4659)
+	VNIFamilyUnicast                  // IPv4 and IPv6 unicast
+)
+
+var vniFamilyNames = []string{"evpn", "vpn", "unicast"}
+
+// String returns the name that the file uses.
+func (f VNIFamily) String() string { return name(vniFamilyNames, f) }
+
+// SIDBehavior is the endpoint behaviour that is said of next hops (RFC 8986).
+type SIDBehavior uint8
+
+// The behaviours.
+const (
+	SIDBehaviorDT46 SIDBehavior = iota // End.DT46
+	SIDBehaviorDX                      // End.DX4 for IPv4 prefixes, End.DX6 for IPv6
+)
+
+var sidBehaviorNames = []string{"dt46", "dx"}
+
+// String returns the name that the file uses.
+func (b SIDBehavior) String() string { return name(sidBehaviorNames, b) }
+
+// SIDNextHop is what SRv6 routes name as their BGP next hop.
+type SIDNextHop uint8
+
+// The choices.
+const (
+	SIDNextHopTarget SIDNextHop = iota // the MetalBond next hop, which is the SID as well
+	SIDNextHopSelf                     // this bridge
+)
+
+var sidNextHopNames = []string{"target", "self"}
+
+// String returns the name that the file uses.
+func (n SIDNextHop) String() string { return name(sidNextHopNames, n) }
+
+// AddPath says in which directions several paths of one prefix may go
+// (RFC 7911).
+type AddPath uint8
+
+// The directions.
+const (
+	AddPathOff AddPath = iota
+	AddPathReceive
+	AddPathSend
+	AddPathBoth
+)
+
+var addPathNames = []string{"off", "receive", "send", "both"}
+
+// String returns the name that the file uses.
+func (a AddPath) String() string { return name(addPathNames, a) }
+
+// Receives reports whether a neighbour may send several paths.
+func (a AddPath) Receives() bool { return a == AddPathReceive || a == AddPathBoth }
+
+// Sends reports whether a neighbour is sent several paths.
+func (a AddPath) Sends() bool { return a == AddPathSend || a == AddPathBoth }
+
+// FlowSpec is how flow specifications name the hypervisor of a port range.
+type FlowSpec uint8
+
+// The forms.
+const (
+	FlowSpecOff        FlowSpec = iota // none are made
+	FlowSpecRedirectIP                 // redirect to IP: community 0x0800, the hypervisor as next hop
+	FlowSpecRedirectRT                 // redirect to a route target made of the hypervisor's address and the VNI (RFC 8956 section 6.1)
+)
+
+var flowSpecNames = []string{"off", "redirect-ip", "redirect-rt"}
+
+// String returns the name that the file uses.
+func (f FlowSpec) String() string { return name(flowSpecNames, f) }
 
 // LogLevel is the least severe level that is logged.
 type LogLevel uint8

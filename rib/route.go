@@ -74,6 +74,7 @@ const (
 	Client               // a MetalBond client of ours: a hypervisor
 	Server               // a MetalBond server that we are a client of
 	BGP                  // redistributed from BGP
+	Leaked               // from another VNI of ours
 )
 
 // String returns the name that logs, metrics and the command line use.
@@ -87,6 +88,8 @@ func (s Source) String() string {
 		return "server"
 	case BGP:
 		return "bgp"
+	case Leaked:
+		return "leaked"
 	}
 	return fmt.Sprintf("source-%d", uint8(s))
 }
@@ -96,9 +99,13 @@ func (s Source) String() string {
 // the others stand by. BIRD uses the word in the same sense.
 type Preference uint8
 
-// The preferences in use. "Native beats redistributed" is these two numbers.
+// The preferences in use. "Native beats redistributed" is these numbers. What
+// was redistributed here counts more than what another gateway did and a
+// MetalBond peer says: otherwise two gateways could each hide their own route
+// behind the other's.
 const (
-	Redistributed Preference = 100 // learnt from another protocol, or through a gateway
+	Relayed       Preference = 50  // through a gateway, said by a MetalBond peer
+	Redistributed Preference = 100 // learnt from another protocol; worse and better paths are 51 to 199
 	Native        Preference = 200 // announced in MetalBond by who owns it
 )
 
