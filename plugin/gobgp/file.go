@@ -7,7 +7,6 @@ import (
 
 	gobgpconfig "github.com/osrg/gobgp/v4/pkg/config"
 	"github.com/osrg/gobgp/v4/pkg/config/oc"
-	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"mbbgp/config"
 )
@@ -54,8 +53,8 @@ func checkFile(set *oc.BgpConfigSet, cfg *config.Config) (errs []error) {
 			errs = append(errs, fmt.Errorf("global.config.local-address-list[%d]: no address", i))
 		}
 	}
-	if !slices.ContainsFunc(set.Global.AfiSafis, isEVPN) {
-		errs = append(errs, errors.New("global.afi-safis: l2vpn-evpn is not there, no route could be carried"))
+	if !slices.ContainsFunc(set.Global.AfiSafis, isCarried) {
+		errs = append(errs, errors.New("global.afi-safis: none of evpn, VPN and unicast is there, no route could be carried"))
 	}
 	groups := make(map[string]bool, len(set.PeerGroups))
 	for _, p := range set.PeerGroups {
@@ -69,6 +68,12 @@ func checkFile(set *oc.BgpConfigSet, cfg *config.Config) (errs []error) {
 	return errs
 }
 
-func isEVPN(f oc.AfiSafi) bool {
-	return string(f.Config.AfiSafiName) == bgp.RF_EVPN.String()
+// isCarried reports whether VNIs can have routes in the family.
+func isCarried(f oc.AfiSafi) bool {
+	for i, rf := range families {
+		if string(f.Config.AfiSafiName) == rf.String() {
+			return config.Family(i) <= config.FamilyIPv6
+		}
+	}
+	return false
 }

@@ -88,7 +88,7 @@ func TestWrongGobgpdFileIsRefused(t *testing.T) {
 		{"not TOML", "global: {\n", "toml"},
 		{"other AS", "[global.config]\n  as = 65077\n", "global.config.as: 65077 is not our asn, 65001"},
 		{"other router-id", "[global.config]\n  as = 65001\n  router-id = \"192.0.2.99\"\n", "global.config.router-id: 192.0.2.99 is not our router-id"},
-		{"no EVPN", "[[global.afi-safis]]\n  [global.afi-safis.config]\n    afi-safi-name = \"ipv4-unicast\"\n", "l2vpn-evpn is not there"},
+		{"no family of routes", "[[global.afi-safis]]\n  [global.afi-safis.config]\n    afi-safi-name = \"rtc\"\n", "global.afi-safis: none of evpn, VPN and unicast is there"},
 		{"unknown peer group of dynamic neighbours", "[[dynamic-neighbors]]\n  [dynamic-neighbors.config]\n    prefix = \"10.0.0.0/8\"\n    peer-group = \"spines\"\n",
 			"no such peer-group: spines"},
 		{"unknown peer group of a neighbour", "[[neighbors]]\n  [neighbors.config]\n    neighbor-address = \"127.0.0.9\"\n    peer-group = \"spines\"\n",

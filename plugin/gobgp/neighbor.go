@@ -24,11 +24,14 @@ const maxPassword = 80
 
 // families maps ours to GoBGP's; the index is ours.
 var families = [...]bgp.Family{
-	config.FamilyEVPN:  bgp.RF_EVPN,
-	config.FamilyVPNv4: bgp.RF_IPv4_VPN,
-	config.FamilyVPNv6: bgp.RF_IPv6_VPN,
-	config.FamilyIPv4:  bgp.RF_IPv4_UC,
-	config.FamilyIPv6:  bgp.RF_IPv6_UC,
+	config.FamilyEVPN:      bgp.RF_EVPN,
+	config.FamilyVPNv4:     bgp.RF_IPv4_VPN,
+	config.FamilyVPNv6:     bgp.RF_IPv6_VPN,
+	config.FamilyIPv4:      bgp.RF_IPv4_UC,
+	config.FamilyIPv6:      bgp.RF_IPv6_UC,
+	config.FamilyRTC:       bgp.RF_RTC_UC,
+	config.FamilyFlowSpec4: bgp.RF_FS_IPv4_UC,
+	config.FamilyFlowSpec6: bgp.RF_FS_IPv6_UC,
 }
 
 // familyOf is the reverse of families.
@@ -76,7 +79,7 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		ListenPort:      port,
 		ListenAddresses: listen,
 	}
-	used := map[config.Family]bool{config.FamilyEVPN: true}
+	used := vniFamilies(cfg.VNIs)
 	var errs []error
 	for i := range b.Neighbors {
 		n := &b.Neighbors[i]
@@ -120,6 +123,24 @@ func (s *setup) listening() (list []string) {
 		}
 	}
 	return list
+}
+
+// vniFamilies returns the families that routes of the VNIs are in. EVPN is
+// always there: GoBGP takes an empty list for all that it knows.
+func vniFamilies(vnis []config.VNI) map[config.Family]bool {
+	used := map[config.Family]bool{config.FamilyEVPN: true}
+	for i := range vnis {
+		switch vnis[i].Family {
+		case config.VNIFamilyVPN:
+			mark(used, []config.Family{config.FamilyVPNv4, config.FamilyVPNv6})
+		case config.VNIFamilyUnicast:
+			mark(used, []config.Family{config.FamilyIPv4, config.FamilyIPv6})
+		}
+		if vnis[i].Export.FlowSpec != config.FlowSpecOff {
+			mark(used, []config.Family{config.FamilyFlowSpec4, config.FamilyFlowSpec6})
+		}
+	}
+	return used
 }
 
 func mark(used map[config.Family]bool, list []config.Family) {
