@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,10 +15,18 @@ import (
 
 func (d *decoder) bgp(n *node, path string, c *Config) *BGP {
 	b := &BGP{
-		Listen:    []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), DefaultBGPPort)},
-		ClusterID: c.RouterID,
+		AttachHold:  90 * time.Second,
+		LosslessASN: c.ASN,
+		Settle:      10 * time.Second,
+		Listen:      []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), DefaultBGPPort)},
+		ClusterID:   c.RouterID,
 	}
 	if !d.mapping(n, path, "a mapping",
+		field{"attach", into(&b.Attach, d.attach)},
+		field{"attach-hold", into(&b.AttachHold, d.duration(0, day, false))},
+		field{"next-hops", into(&b.NextHops, d.nextHops)},
+		field{"lossless-asn", into(&b.LosslessASN, d.asn)},
+		field{"settle", into(&b.Settle, d.duration(0, 10*time.Minute, false))},
 		field{"listen", func(n *node, path string) { b.Listen = d.bgpListen(n, path) }},
 		field{"api", into(&b.API, d.api)},
 		field{"gobgp-config", into(&b.GoBGPConfig, d.file)},
@@ -42,12 +51,12 @@ func (d *decoder) bgp(n *node, path string, c *Config) *BGP {
 	) {
 		return nil
 	}
-	if n.entry("gobgp-config") != nil {
-		for _, key := range []string{"listen", "cluster-id", "neighbors", "dynamic-neighbors"} {
-			if e := n.entry(key); e != nil {
-				d.fail(e.line, e.column, join(path, key), "not allowed next to gobgp-config, whose file says it")
-			}
-		}
+	switch {
+	case n.entry("attach") != nil:
+		d.excluded(n, path, " next to attach, whose gobgpd says it", "listen", "api", "gobgp-config", "cluster-id", "neighbors", "dynamic-neighbors")
+		b.Listen, b.ClusterID = nil, netip.Addr{}
+	case n.entry("gobgp-config") != nil:
+		d.excluded(n, path, " next to gobgp-config, whose file says it", "listen", "cluster-id", "neighbors", "dynamic-neighbors")
 		b.Listen, b.ClusterID = nil, netip.Addr{}
 	}
 	return b
@@ -71,15 +80,61 @@ func (d *decoder) api(n *node, path string) string {
 	if !ok || n.isOff() {
 		return ""
 	}
-	if socket, found := strings.CutPrefix(s, "unix://"); found {
-		if u, err := url.Parse(s); err == nil && u.Path == socket && filepath.IsAbs(socket) && s == strings.TrimSpace(s) {
-			return s
-		}
-	} else if at, err := netip.ParseAddrPort(s); err == nil && !at.Addr().Is4In6() && !at.Addr().IsMulticast() {
+	if isSocket(s) {
+		return s
+	}
+	if at, err := netip.ParseAddrPort(s); err == nil && !at.Addr().Is4In6() && !at.Addr().IsMulticast() {
 		return at.String()
 	}
 	d.wrong(n, path, want)
 	return ""
+}
+
+// isSocket reports whether s is unix:///PATH.
+func isSocket(s string) bool {
+	socket, found := strings.CutPrefix(s, "unix://")
+	if !found || s != strings.TrimSpace(s) {
+		return false
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Path == socket && filepath.IsAbs(socket)
+}
+
+// attach reads the address of a gobgpd's gRPC listener.
+func (d *decoder) attach(n *node, path string) string {
+	const want = "HOST:PORT, IP:PORT, or unix:///PATH"
+	s, ok := d.text(n, path, want)
+	if !ok || isSocket(s) {
+		return s
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		d.wrong(n, path, want)
+		return ""
+	}
+	return d.hostPort(n, path, want, host, port)
+}
+
+// nextHops reads own addresses, one of a family.
+func (d *decoder) nextHops(n *node, path string) []netip.Addr {
+	list := setOf(d, "a list of IP addresses", d.nextHop)(n, path)
+	for i, a := range list {
+		first := slices.IndexFunc(list, func(b netip.Addr) bool { return b.IsValid() && b.Is4() == a.Is4() })
+		if a.IsValid() && first < i && list[first] != a {
+			d.bad(n.items[i], fmt.Sprintf("%s[%d]", path, i), "%s is of the family of %s, want one address of each family", a, list[first])
+		}
+	}
+	return list
+}
+
+// nextHop reads an address that others reach us at.
+func (d *decoder) nextHop(n *node, path string) netip.Addr {
+	a := d.address(n, path)
+	if a.IsLinkLocalUnicast() || a.Zone() != "" {
+		d.bad(n, path, "%s is of one link only, want an address that is reachable over several", a)
+		return netip.Addr{}
+	}
+	return a
 }
 
 func (d *decoder) neighbor(n *node, path string, c *Config, b *BGP) Neighbor {
@@ -131,15 +186,11 @@ func (d *decoder) peering(p *Peering) []field {
 		{"description", into(&p.Description, d.name)},
 		{"multihop", into(&p.Multihop, number[uint8](d, 2, 255))},
 		{"password-file", into(&p.PasswordFile, d.file)},
-		{"families", func(n *node, path string) {
-			p.Families = setOf(d, "a list of "+strings.Join(familyNames, ", "), oneOf[Family](d, familyNames))(n, path)
-			if n.kind == listNode && len(p.Families) == 0 {
-				d.bad(n, path, "an empty list, want some of %s", strings.Join(familyNames, ", "))
-			}
-		}},
+		{"families", into(&p.Families, nonEmpty(d, "families ("+strings.Join(familyNames, ", ")+")", oneOf[Family](d, familyNames)))},
 		{"route-reflector-client", into(&p.RouteReflectorClient, d.boolean)},
 		{"timers", into(&p.Timers, d.timers)},
 		{"graceful-restart", into(&p.GracefulRestart, d.gracefulRestart)},
+		{"add-path", into(&p.AddPath, oneOf[AddPath](d, addPathNames))},
 		{"max-prefixes", into(&p.MaxPrefixes, d.maxPrefixes)},
 	}
 }
@@ -182,7 +233,10 @@ func (d *decoder) timers(n *node, path string) Timers {
 }
 
 func (d *decoder) gracefulRestart(n *node, path string) (g GracefulRestart) {
-	const want = "off, helper, or a restart time such as 120s"
+	const want = "off, helper, a restart time such as 120s, or a mapping"
+	if n.kind == mappingNode {
+		return d.gracefulRestartMapping(n, path)
+	}
 	s, ok := d.text(n, path, want)
 	switch {
 	case !ok || s == "helper":
@@ -191,9 +245,36 @@ func (d *decoder) gracefulRestart(n *node, path string) (g GracefulRestart) {
 	case s == "" || !isDigits(s[:1]):
 		d.wrong(n, path, want)
 	default:
-		g = GracefulRestart{Mode: GracefulRestartFull, Time: d.duration(time.Second, 4095*time.Second, true)(n, path)}
+		g = GracefulRestart{Mode: GracefulRestartFull, Time: d.restartTime(n, path)}
 	}
 	return g
+}
+
+func (d *decoder) gracefulRestartMapping(n *node, path string) (g GracefulRestart) {
+	const longest = (1<<24 - 1) * time.Second // RFC 9494 section 3
+	if n.entry("time") != nil {
+		g.Mode = GracefulRestartFull
+	}
+	d.mapping(n, path, "a mapping",
+		field{"mode", into(&g.Mode, oneOf[GracefulRestartMode](d, gracefulRestartNames))},
+		field{"time", into(&g.Time, d.restartTime)},
+		field{"long-lived", into(&g.LongLived, d.duration(time.Second, longest, true))},
+	)
+	with := " with mode " + g.Mode.String()
+	switch g.Mode {
+	case GracefulRestartFull:
+		d.required(n, path, with, "time")
+	case GracefulRestartHelper:
+		d.excluded(n, path, with, "time")
+	case GracefulRestartOff:
+		d.excluded(n, path, with, "time", "long-lived")
+	}
+	return g
+}
+
+// restartTime reads what the capability has 12 bits for (RFC 4724 section 3).
+func (d *decoder) restartTime(n *node, path string) time.Duration {
+	return d.duration(time.Second, 4095*time.Second, true)(n, path)
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9.])?$`)
@@ -211,6 +292,11 @@ func (d *decoder) server(n *node, path string) string {
 			host, port = h, p
 		}
 	}
+	return d.hostPort(n, path, want, host, port)
+}
+
+// hostPort checks the parts of HOST:PORT and returns their text.
+func (d *decoder) hostPort(n *node, path, want, host, port string) string {
 	a, err := netip.ParseAddr(host)
 	if err == nil {
 		host = a.String()
@@ -231,8 +317,9 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// unique reports the items of a list whose value under a key an earlier item
-// has already. value returns it, and false if there is none.
+// unique reports the items of a list whose value under a key, or that are the
+// value themselves, an earlier item has already. value returns it, and false if
+// there is none.
 func unique[T comparable](d *decoder, n *node, path, key string, value func(i int) (T, bool)) {
 	if n.kind != listNode {
 		return
@@ -240,18 +327,26 @@ func unique[T comparable](d *decoder, n *node, path, key string, value func(i in
 	seen := map[T]int{}
 	for i, item := range n.items {
 		v, ok := value(i)
-		if !ok || item.kind != mappingNode {
+		if !ok {
 			continue
 		}
-		e := item.entry(key)
-		if e == nil {
+		first, twice := seen[v]
+		if !twice {
+			seen[v] = i
 			continue
 		}
-		if first, twice := seen[v]; twice {
-			d.bad(e.value, fmt.Sprintf("%s[%d].%s", path, i, key), "%s is that of %s[%d] already (line %d)",
-				show(e.value.text), path, first, n.items[first].entry(key).value.line)
-			continue
+		where := fmt.Sprintf("%s[%d]", path, i)
+		if item.kind == mappingNode {
+			where = join(where, key)
 		}
-		seen[v] = i
+		d.bad(place(item, key), where, "%s is that of %s[%d] already (line %d)", show(fmt.Sprint(v)), path, first, place(n.items[first], key).line)
 	}
+}
+
+// place returns the value of a key, or what should have it.
+func place(item *node, key string) *node {
+	if e := item.entry(key); e != nil {
+		return e.value
+	}
+	return item
 }

@@ -271,3 +271,23 @@ func parseNumber(s string, bits int) (uint32, error) {
 	}
 	return uint32(n), nil
 }
+
+// parseNumbers reads numbers with colons between them, of so many bits each.
+func parseNumbers(s string, bits ...int) ([]uint32, error) {
+	parts := strings.Split(s, ":")
+	if len(parts) != len(bits) {
+		return nil, errForm
+	}
+	numbers := make([]uint32, len(parts))
+	for i, part := range parts {
+		n, err := parseNumber(part, bits[i])
+		switch {
+		case errors.Is(err, errForm):
+			return nil, err
+		case err != nil:
+			return nil, fmt.Errorf("number %w", err)
+		}
+		numbers[i] = n
+	}
+	return numbers, nil
+}

@@ -36,9 +36,6 @@ type MPLS struct {
 	Labels LabelRange // labels: FIRST-LAST, 16 to 1048575; required by VNIs of encapsulation mpls without a label; default zero: none
 }
 
-// LabelRange is a range of MPLS labels, both ends included.
-type LabelRange struct{ First, Last uint32 }
-
 // MetalBond configures the MetalBond server and the client.
 type MetalBond struct {
 	Listen     []netip.AddrPort  // listen: where hypervisors are served; port 4711 if none is written, 0: any free one; default [::]:4711, or off if there are servers
@@ -130,16 +127,6 @@ type GracefulRestart struct {
 	Time      time.Duration       // time: GracefulRestartFull only: how long neighbours keep our routes, 1s to 4095s
 	LongLived time.Duration       // long-lived: how much longer stale routes are kept, ours by neighbours and theirs by us (RFC 9494), 1s to 16777215s; default 0: not at all
 }
-
-// GracefulRestartMode is the part that we take in graceful restart.
-type GracefulRestartMode uint8
-
-// The modes.
-const (
-	GracefulRestartHelper GracefulRestartMode = iota // keep a restarting neighbour's routes, ask for nothing
-	GracefulRestartOff                               // no capability at all
-	GracefulRestartFull                              // and ask neighbours to keep ours for Time
-)
 
 // VNI is one virtual network that is bridged.
 type VNI struct {

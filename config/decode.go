@@ -88,6 +88,15 @@ func (d *decoder) required(n *node, path, why string, keys ...string) {
 	}
 }
 
+// excluded reports the keys that are there and must not be.
+func (d *decoder) excluded(n *node, path, why string, keys ...string) {
+	for _, key := range keys {
+		if e := n.entry(key); e != nil {
+			d.fail(e.line, e.column, join(path, key), "not allowed%s", why)
+		}
+	}
+}
+
 // listOf reads a list.
 func listOf[T any](d *decoder, want string, read func(n *node, path string) T) func(*node, string) []T {
 	return func(n *node, path string) []T {
@@ -118,11 +127,22 @@ func setOf[T comparable](d *decoder, want string, read func(n *node, path string
 				return v
 			}
 			if first := seen[v]; first != nil {
-				d.bad(n, path, "%s is there already (line %d)", show(n.text), first.line)
+				d.bad(n, path, "%s is there already (line %d)", n.describe(), first.line)
 			}
 			seen[v] = n
 			return v
 		})(n, path)
+	}
+}
+
+// nonEmpty reads a list in which something stands, and nothing twice.
+func nonEmpty[T comparable](d *decoder, what string, read func(n *node, path string) T) func(*node, string) []T {
+	return func(n *node, path string) []T {
+		list := setOf(d, "a list of "+what, read)(n, path)
+		if n.kind == listNode && len(list) == 0 {
+			d.bad(n, path, "an empty list, want some %s", what)
+		}
+		return list
 	}
 }
 

@@ -102,6 +102,24 @@ var vniFamilyNames = []string{"evpn", "vpn", "unicast"}
 // String returns the name that the file uses.
 func (f VNIFamily) String() string { return name(vniFamilyNames, f) }
 
+// vniEncapsulations are those that routes of a family can describe.
+var vniEncapsulations = [][]Encapsulation{
+	VNIFamilyEVPN:    {EncapVXLAN, EncapIPinIP, EncapSRv6},
+	VNIFamilyVPN:     {EncapSRv6, EncapMPLS},
+	VNIFamilyUnicast: {EncapNone},
+}
+
+// family returns the family of VNIs that do not say theirs.
+func (e Encapsulation) family() VNIFamily {
+	switch e {
+	case EncapSRv6, EncapMPLS:
+		return VNIFamilyVPN
+	case EncapNone:
+		return VNIFamilyUnicast
+	}
+	return VNIFamilyEVPN
+}
+
 // SIDBehavior is the endpoint behaviour that is said of next hops (RFC 8986).
 type SIDBehavior uint8
 
@@ -129,6 +147,21 @@ var sidNextHopNames = []string{"target", "self"}
 
 // String returns the name that the file uses.
 func (n SIDNextHop) String() string { return name(sidNextHopNames, n) }
+
+// GracefulRestartMode is the part that we take in graceful restart.
+type GracefulRestartMode uint8
+
+// The modes.
+const (
+	GracefulRestartHelper GracefulRestartMode = iota // keep a restarting neighbour's routes, ask for nothing
+	GracefulRestartOff                               // no capability at all
+	GracefulRestartFull                              // and ask neighbours to keep ours for a time
+)
+
+var gracefulRestartNames = []string{"helper", "off", "full"}
+
+// String returns the name that the file uses.
+func (m GracefulRestartMode) String() string { return name(gracefulRestartNames, m) }
 
 // AddPath says in which directions several paths of one prefix may go
 // (RFC 7911).

@@ -1,6 +1,9 @@
 package config
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Rule is one step of a policy. A policy is a list of rules: each that matches
 // makes its changes, and the first that matches and says accept or refuse ends
@@ -48,10 +51,60 @@ func (t Then) String() string { return name(thenNames, t) }
 // Community is a BGP community (RFC 1997).
 type Community uint32
 
+// wellKnown are the communities that the file names.
+var wellKnown = []struct {
+	name  string
+	value Community
+}{
+	{"graceful-shutdown", 0xffff0000},   // RFC 8326
+	{"accept-own", 0xffff0001},          // RFC 7611
+	{"llgr-stale", 0xffff0006},          // RFC 9494
+	{"no-llgr", 0xffff0007},             // RFC 9494
+	{"blackhole", 0xffff029a},           // RFC 7999
+	{"no-export", 0xffffff01},           // RFC 1997
+	{"no-advertise", 0xffffff02},        // RFC 1997
+	{"no-export-subconfed", 0xffffff03}, // RFC 1997
+	{"no-peer", 0xffffff04},             // RFC 3765
+}
+
+// ParseCommunity reads "65000:100" or the name of a well-known community, such
+// as "no-export". The error says what s is and what is allowed.
+func ParseCommunity(s string) (Community, error) {
+	for _, w := range wellKnown {
+		if w.name == s {
+			return w.value, nil
+		}
+	}
+	v, err := parseNumbers(s, 16, 16)
+	if err != nil {
+		return 0, notParsed(s, "a community, such as 65000:100 or no-export", err)
+	}
+	return Community(v[0]<<16 | v[1]), nil
+}
+
+// String returns the text that ParseCommunity reads: the name if there is one.
+func (c Community) String() string {
+	for _, w := range wellKnown {
+		if w.value == c {
+			return w.name
+		}
+	}
+	return fmt.Sprintf("%d:%d", uint32(c)>>16, uint32(c)&0xffff)
+}
+
 // LargeCommunity is a BGP large community (RFC 8092): global administrator and
 // two local parts.
 type LargeCommunity [3]uint32
 
-// DomainID names a domain in D-PATH (RFC 10039): a 4-octet global and a 2-octet
-// local administrator. The zero one is none.
-type DomainID [6]byte
+// ParseLargeCommunity reads "65000:1:2". The error says what s is and what is
+// allowed.
+func ParseLargeCommunity(s string) (LargeCommunity, error) {
+	v, err := parseNumbers(s, 32, 32, 32)
+	if err != nil {
+		return LargeCommunity{}, notParsed(s, "a large community, such as 65000:1:2", err)
+	}
+	return LargeCommunity(v), nil
+}
+
+// String returns the text that ParseLargeCommunity reads.
+func (c LargeCommunity) String() string { return fmt.Sprintf("%d:%d:%d", c[0], c[1], c[2]) }

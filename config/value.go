@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,65 @@ func ParseMAC(s string) (MAC, error) {
 func (m MAC) String() string {
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
 }
+
+// DomainID names a domain in D-PATH (RFC 10039): a 4-octet global and a 2-octet
+// local administrator. The zero one is none.
+type DomainID [6]byte
+
+// ParseDomainID reads "65001:1". The zero one is refused.
+func ParseDomainID(s string) (DomainID, error) {
+	v, err := parseNumbers(s, 32, 16)
+	if err != nil {
+		return DomainID{}, notParsed(s, "a domain identifier, such as 65001:1", err)
+	}
+	var id DomainID
+	binary.BigEndian.PutUint32(id[:], v[0])
+	binary.BigEndian.PutUint16(id[4:], uint16(v[1]))
+	if id == (DomainID{}) {
+		return DomainID{}, errors.New("0:0 is reserved, want another domain identifier")
+	}
+	return id, nil
+}
+
+// String returns the text that ParseDomainID reads.
+func (id DomainID) String() string {
+	return fmt.Sprintf("%d:%d", binary.BigEndian.Uint32(id[:]), binary.BigEndian.Uint16(id[4:]))
+}
+
+// LabelRange is a range of MPLS labels, both ends included.
+type LabelRange struct{ First, Last uint32 }
+
+// The labels that are nobody's yet (RFC 7274 section 2, RFC 3032 section 2.1).
+const (
+	minLabel = 16
+	maxLabel = 1<<20 - 1
+)
+
+// ParseLabelRange reads "100000-199999".
+func ParseLabelRange(s string) (LabelRange, error) {
+	first, last, found := strings.Cut(s, "-")
+	if !found || !isDigits(first) || !isDigits(last) {
+		return LabelRange{}, fmt.Errorf("%s is not a range of labels, such as 100000-199999", show(s))
+	}
+	var r LabelRange
+	for _, end := range []struct {
+		text string
+		to   *uint32
+	}{{first, &r.First}, {last, &r.Last}} {
+		n, err := strconv.ParseUint(end.text, 10, 32)
+		if err != nil || n < minLabel || n > maxLabel {
+			return LabelRange{}, fmt.Errorf("%s: label %s is out of range (%d to %d)", show(s), show(end.text), minLabel, maxLabel)
+		}
+		*end.to = uint32(n)
+	}
+	if r.First > r.Last {
+		return LabelRange{}, fmt.Errorf("%s has no label, want the lower one first", show(s))
+	}
+	return r, nil
+}
+
+// String returns the text that ParseLabelRange reads.
+func (r LabelRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
 // PaceMode is how the rate toward a MetalBond peer is found.
 type PaceMode uint8
