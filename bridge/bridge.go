@@ -41,6 +41,7 @@ type Bridge struct {
 	pools    []netip.Prefix       // next hops of all gateways
 	bgp      *BGP
 	servers  servers
+	leaks    []*leak
 }
 
 // network is one configured VNI: its policy, which never changes, and the state
@@ -100,6 +101,9 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 		return nil, errors.New("BGP needs an IPv4 router-id and a local VXLAN address")
 	}
 	var err error
+	if b.leaks, err = newLeaks(b, cfg); err != nil {
+		return nil, err
+	}
 	b.bgp, err = newBGP(b, cfg)
 	return b, err
 }

@@ -1,0 +1,207 @@
+package bridge
+
+// A VNI may hold the routes of others (import-from). A next hop of the source
+// VNI stands in the other one with the source as its target VNI, so hypervisors
+// send as if it were theirs, and whoever looks sees whose it is. That mark is
+// also what ends every circle: only a next hop without target VNI is leaked,
+// so what was leaked once is not leaked again, here or by another bridge that
+// hears of it through a MetalBond server, and two VNIs may have each other's
+// routes. BGP is told of no leaked route.
+//
+// A leak is a reader of its source. What it put into the other VNI follows from
+// what it was shown, so nothing is kept but the routes for which the other VNI
+// has no room (max-prefixes).
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mbbgp/config"
+	"mbbgp/rib"
+)
+
+// leaked is below every other preference: a leaked route never hides one that
+// the VNI has of its own. If it could, two VNIs with each other's routes would
+// show what they have by who was first.
+const leaked = rib.Relayed - 1
+
+// leakable are the sources of routes that are leaked.
+var leakable = rib.Sources(rib.Static, rib.Client, rib.Server, rib.BGP)
+
+// leakRetry is how often routes that found no room are tried again.
+const leakRetry = time.Second
+
+// leak brings the routes of one VNI into another.
+type leak struct {
+	bridge *Bridge
+	from   rib.VNI
+	to     *network
+	origin rib.Origin
+	reader *rib.Reader   // of Leak
+	ready  atomic.Bool   // there is something to read
+	hops   []rib.NextHop // scratch
+
+	mu      sync.Mutex
+	waiting map[netip.Prefix][]rib.NextHop // guarded by mu; refused by max-prefixes
+}
+
+// LeakStats are the figures of a leak at one moment.
+type LeakStats struct {
+	From, To rib.VNI
+	Routes   int // next hops that To has of From
+	Waiting  int // prefixes for which To has no room
+}
+
+// newLeaks makes the leaks of all VNIs, in their order and by source.
+func newLeaks(b *Bridge, cfg *config.Config) ([]*leak, error) {
+	var all []*leak
+	for i := range cfg.VNIs {
+		c := &cfg.VNIs[i]
+		to := b.networks[rib.VNI(c.VNI)]
+		sources := slices.Clone(c.ImportFrom)
+		slices.Sort(sources)
+		for k, from := range sources {
+			if from == c.VNI || k > 0 && from == sources[k-1] {
+				return nil, fmt.Errorf("vni %d: import-from %d is the VNI itself, or there twice", c.VNI, from)
+			}
+			all = append(all, &leak{
+				bridge: b,
+				from:   rib.VNI(from),
+				to:     to,
+				origin: b.table.NewOrigin(rib.OriginInfo{Source: rib.Leaked, Name: fmt.Sprintf("vni %d", from)}),
+			})
+		}
+	}
+	return all, nil
+}
+
+// Leak keeps the routes of import-from in the VNIs that want them until ctx is
+// over; then it returns nil. What is there by then stays. It must not run twice
+// at once.
+func (b *Bridge) Leak(ctx context.Context) error {
+	wake := make(chan struct{}, 1)
+	for _, l := range b.leaks {
+		l.open(wake)
+		defer l.reader.Close()
+	}
+	changes := make([]rib.Change, maxBatch)
+	for ctx.Err() == nil {
+		idle, waiting := true, false
+		for _, l := range b.leaks {
+			if l.ready.Swap(false) && ctx.Err() == nil {
+				l.read(changes)
+				idle = false
+			}
+			waiting = l.admit() || waiting
+		}
+		if !idle {
+			continue
+		}
+		var retry <-chan time.Time
+		if waiting {
+			retry = time.After(leakRetry)
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-retry:
+		}
+	}
+	return nil
+}
+
+// Leaks returns the figures of all leaks, by target in the order of the
+// configuration, then by source.
+func (b *Bridge) Leaks() []LeakStats {
+	list := make([]LeakStats, 0, len(b.leaks))
+	for _, l := range b.leaks {
+		l.mu.Lock()
+		waiting := len(l.waiting)
+		l.mu.Unlock()
+		list = append(list, LeakStats{From: l.from, To: l.to.vni, Routes: b.table.CountVNI(l.origin, l.to.vni), Waiting: waiting})
+	}
+	return list
+}
+
+// open begins from nothing: an earlier run may have left what is over.
+func (l *leak) open(wake chan struct{}) {
+	l.bridge.table.Flush(l.origin)
+	l.mu.Lock()
+	l.waiting = map[netip.Prefix][]rib.NextHop{}
+	l.mu.Unlock()
+	l.ready.Store(true)
+	l.reader = l.bridge.table.NewReader(l.from, rib.ReaderOptions{
+		Sources: leakable,
+		Wake: func() {
+			l.ready.Store(true)
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		},
+	})
+}
+
+func (l *leak) read(changes []rib.Change) {
+	n, more := l.reader.ReadChanges(changes)
+	if more {
+		l.ready.Store(true)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range changes[:n] {
+		l.change(&changes[i])
+	}
+}
+
+// change makes what the other VNI has of a prefix what the source has now. mu
+// is held.
+func (l *leak) change(c *rib.Change) {
+	l.hops = l.hops[:0]
+	for i := range c.New {
+		if nh := c.New[i].NextHop; nh.TargetVNI == 0 {
+			nh.TargetVNI = l.from
+			l.hops = append(l.hops, nh)
+		}
+	}
+	delete(l.waiting, c.Prefix)
+	if !l.put(c.Prefix, l.hops) {
+		l.waiting[c.Prefix] = slices.Clone(l.hops)
+	}
+}
+
+// put makes hops what the other VNI has of a prefix, unless it is full; then it
+// has nothing of it from here.
+func (l *leak) put(p netip.Prefix, hops []rib.NextHop) bool {
+	if limit := &l.to.admitted; limit.Max > 0 && len(hops) > 0 {
+		limit.mu.Lock()
+		defer limit.mu.Unlock()
+		if !limit.room(l.bridge, l.to.vni, p) {
+			return false
+		}
+	}
+	l.bridge.table.Replace(l.origin, l.to.vni, p, hops, leaked)
+	for _, nh := range hops {
+		l.bridge.claimed(l.to.vni, p, nh)
+	}
+	return true
+}
+
+// admit puts prefixes that had found no room as far as there is room now, and
+// reports whether some still wait.
+func (l *leak) admit() (waiting bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p, hops := range l.waiting {
+		if s := l.to.admitted.stats(l.bridge, l.to.vni); s.Used >= s.Max || !l.put(p, hops) {
+			return true
+		}
+		delete(l.waiting, p)
+	}
+	return false
+}
