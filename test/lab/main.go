@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,24 +47,35 @@ var built = [][3]string{
 // Main is the TestMain of a package whose tests use the lab. It does not
 // return.
 func Main(m *testing.M) {
+	os.Exit(runMain(m, func([]string) ([]string, error) { return nil, nil }))
+}
+
+// runMain runs the tests in new namespaces and returns the exit status. The
+// function gets the arguments of unshare for them and returns a command that
+// the test binary has to be started with, if any.
+func runMain(m *testing.M, prefix func(flags []string) ([]string, error)) int {
 	if os.Getenv(insideVar) != "" {
 		if err := settle(); err != nil {
 			fmt.Fprintln(os.Stderr, "lab:", err)
-			os.Exit(1)
+			return 1
 		}
-		os.Exit(m.Run())
+		return m.Run()
 	}
 	flags, err := privilege()
+	var command []string
+	if err == nil {
+		command, err = prefix(flags)
+	}
 	if err != nil {
 		reasonOutside = err
-		os.Exit(m.Run()) // the tests skip themselves with the reason, or fail under CI
+		return m.Run() // the tests skip themselves with the reason, or fail under CI
 	}
-	status, err := again(flags)
+	status, err := again(flags, command)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
-		status = 1
+		return 1
 	}
-	os.Exit(status)
+	return status
 }
 
 // reasonOutside says why there is no lab. Main sets it before any test runs.
@@ -85,8 +97,9 @@ func privilege() ([]string, error) {
 	return flags, nil
 }
 
-// again builds the programs and runs the test binary in new namespaces.
-func again(flags []string) (status int, err error) {
+// again builds the programs and runs the test binary in new namespaces, or in a
+// guest that the command boots there and that makes namespaces of its own.
+func again(flags, command []string) (status int, err error) {
 	programs := os.Getenv(programsVar)
 	if programs == "" {
 		programs, err = os.MkdirTemp("", "mbbgp-lab-")
@@ -106,14 +119,18 @@ func again(flags []string) (status int, err error) {
 	// kernel looks at the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command("unshare", append(append(flags, self), os.Args[1:]...)...)
+	cmd := exec.Command("unshare", slices.Concat(flags, command, []string{self}, os.Args[1:])...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	inside := "root"
-	if os.Getuid() != 0 {
-		inside = "user"
+	cmd.Env = append(os.Environ(), programsVar+"="+programs)
+	switch {
+	case len(command) > 0:
+		cmd.Env = append(cmd.Env, guestVar+"=yes")
+	case os.Getuid() != 0:
+		cmd.Env = append(cmd.Env, insideVar+"=user")
+	default:
+		cmd.Env = append(cmd.Env, insideVar+"=root")
 	}
-	cmd.Env = append(os.Environ(), insideVar+"="+inside, programsVar+"="+programs)
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
