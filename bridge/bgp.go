@@ -16,14 +16,15 @@ type BGP struct {
 	// Import, called without locks, and must not block.
 	Refresh func()
 
-	bridge  *Bridge
-	local   netip.Addr           // VTEP: BGP next hop of what goes through this gateway
-	mac     MAC                  // Router's MAC
-	domain  ExtendedCommunity    // Site-of-Origin; zero: none
-	origins [1]ExtendedCommunity // domain, as exports share it
-	index   targetIndex
-	limits  neighborLimits
-	rds     *distinguishers // nil without BGP
+	bridge      *Bridge
+	local       netip.Addr           // VTEP: BGP next hop of what goes through this gateway
+	mac         MAC                  // Router's MAC
+	domain      ExtendedCommunity    // Site-of-Origin; zero: none
+	origins     [1]ExtendedCommunity // domain, as exports share it
+	index       targetIndex
+	limits      neighborLimits
+	rds         *distinguishers // nil without BGP
+	memberships *memberships    // nil if route target membership is not spoken
 
 	exporting sync.Mutex // held by Export
 
@@ -69,19 +70,20 @@ func (l *neighborLimits) of(address netip.Addr) int {
 
 func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	g := &BGP{
-		bridge:    b,
-		local:     cfg.VXLAN.Local,
-		mac:       cfg.VXLAN.RouterMAC,
-		domain:    cfg.Domain,
-		origins:   [1]ExtendedCommunity{cfg.Domain},
-		index:     newTargetIndex(b.sorted),
-		limits:    neighborLimits{fixed: map[netip.Addr]int{}},
-		routes:    newRoutes(),
-		standings: newStandings(b.table),
-		neighbors: map[netip.Addr]*neighbor{},
-		macs:      map[key6]MAC{},
-		shadows:   map[key6][]shadow{},
-		refused:   map[Reason]uint64{},
+		memberships: newMemberships(cfg),
+		bridge:      b,
+		local:       cfg.VXLAN.Local,
+		mac:         cfg.VXLAN.RouterMAC,
+		domain:      cfg.Domain,
+		origins:     [1]ExtendedCommunity{cfg.Domain},
+		index:       newTargetIndex(b.sorted),
+		limits:      neighborLimits{fixed: map[netip.Addr]int{}},
+		routes:      newRoutes(),
+		standings:   newStandings(b.table),
+		neighbors:   map[netip.Addr]*neighbor{},
+		macs:        map[key6]MAC{},
+		shadows:     map[key6][]shadow{},
+		refused:     map[Reason]uint64{},
 	}
 	for _, n := range b.sorted {
 		n.in = importState{limit: limit{LimitStats{Max: n.imports.MaxPrefixes}}, refused: map[Reason]uint64{}}

@@ -23,12 +23,12 @@ func TestAnnouncementsAreJudged(t *testing.T) {
 		pref   rib.Preference
 	}{
 		{"a hypervisor's route is native", rib.Client, prefix("10.0.0.1/32"), hop("2001:db8:1::1"), Accepted, hop("2001:db8:1::1"), rib.Native},
-		{"a gateway's route is redistributed", rib.Server, prefix("10.0.0.1/32"), hop("2001:db8:f::9"), Accepted, hop("2001:db8:f::9"), rib.Redistributed},
+		{"a gateway's route is relayed", rib.Server, prefix("10.0.0.1/32"), hop("2001:db8:f::9"), Accepted, hop("2001:db8:f::9"), rib.Relayed},
 		{"a target VNI that is the VNI is none", rib.Client, prefix("10.0.0.1/32"), rib.NextHop{Target: addr("2001:db8:1::1"), TargetVNI: 200}, Accepted, hop("2001:db8:1::1"), rib.Native},
 		{"host bits are masked", rib.Client, netip.MustParsePrefix("10.0.0.1/24"), hop("2001:db8:1::1"), Accepted, hop("2001:db8:1::1"), rib.Native},
 		{"our gateway from a server is an echo", rib.Server, prefix("10.0.0.1/32"), hop("2001:db8:f::200"), OwnGateway, rib.NextHop{}, 0},
 		{"our gateway of another VNI too", rib.Server, prefix("10.0.0.1/32"), hop("2001:db8:e::300"), OwnGateway, rib.NextHop{}, 0},
-		{"our gateway from a client is redistributed", rib.Client, prefix("10.0.0.1/32"), hop("2001:db8:e::300"), Accepted, hop("2001:db8:e::300"), rib.Redistributed},
+		{"our gateway from a client is relayed", rib.Client, prefix("10.0.0.1/32"), hop("2001:db8:e::300"), Accepted, hop("2001:db8:e::300"), rib.Relayed},
 		{"no prefix", rib.Client, netip.Prefix{}, hop("2001:db8:1::1"), PrefixInvalid, rib.NextHop{}, 0},
 		{"an IPv4 next hop", rib.Client, prefix("10.0.0.1/32"), hop("192.0.2.1"), NextHopInvalid, rib.NextHop{}, 0},
 		{"no next hop", rib.Client, prefix("10.0.0.1/32"), rib.NextHop{}, NextHopInvalid, rib.NextHop{}, 0},

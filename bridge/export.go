@@ -36,6 +36,7 @@ func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 	defer g.exporting.Unlock()
 	e := exporter{bgp: g, send: send, wake: make(chan struct{}, 1), changes: make([]rib.Change, maxBatch)}
 	defer e.close()
+	g.memberships.open(e.signal)
 	if g.rds != nil {
 		e.open()
 	}
@@ -59,7 +60,7 @@ type exporter struct {
 	bgp     *BGP
 	send    func([]Update) error
 	feeds   []*feed
-	wake    chan struct{} // a feed became ready
+	wake    chan struct{} // a feed became ready, or the memberships changed
 	changes []rib.Change
 	batch   []Update
 }
@@ -90,13 +91,18 @@ func (e *exporter) open() {
 			Sources: sources,
 			Wake: func() {
 				f.ready.Store(true)
-				select {
-				case e.wake <- struct{}{}:
-				default:
-				}
+				e.signal()
 			},
 		})
 		e.feeds = append(e.feeds, f)
+	}
+}
+
+// signal ends the wait for something to say.
+func (e *exporter) signal() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -110,6 +116,7 @@ func (e *exporter) close() {
 // batch. It reports whether there was nothing to read.
 func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 	idle = true
+	e.batch = e.bgp.memberships.changes(e.batch)
 	for _, f := range e.feeds {
 		if !f.ready.Load() {
 			continue
