@@ -125,10 +125,11 @@ func (d *daemon) serve(ctx context.Context) error {
 	return d.server.Run(ctx)
 }
 
-// subscribed makes what our clients read something that we read, too, from the
-// servers that we are a client of.
-func (d *daemon) subscribed(vni rib.VNI) {
-	if d.client != nil {
+// subscribed makes what our clients read something that we read, too, from BGP
+// and from the servers that we are a client of; those are never left again.
+func (d *daemon) subscribed(vni rib.VNI, on bool) {
+	d.bridge.BGP().Subscribed(vni, on)
+	if on && d.client != nil {
 		d.client.Subscribe(vni)
 	}
 }

@@ -131,7 +131,7 @@ func (c *Client) export(s *session, vni rib.VNI) {
 	s.out.open(vni, math.MaxInt, func(wake func()) *rib.Reader {
 		return c.options.Bridge.Table().NewReader(vni, rib.ReaderOptions{
 			Wake:    wake,
-			Sources: rib.Sources(rib.Static, rib.Client, rib.BGP),
+			Sources: rib.Sources(rib.Static, rib.Client, rib.BGP, rib.Leaked),
 		})
 	})
 }

@@ -3,6 +3,7 @@ package metalbond
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"mbbgp/bridge"
@@ -15,14 +16,19 @@ type hypervisor struct {
 	server  *Server
 	channel atomic.Pointer[bridge.Channel] // nil before the session is established
 	heard   map[rib.VNI]struct{}           // VNIs that it announced in; the hearing goroutine's
+	reads   map[rib.VNI]struct{}           // VNIs that it subscribed to; the hearing goroutine's
 }
 
 func (h *hypervisor) established(s *session) {
 	h.channel.Store(h.server.options.Bridge.Open(rib.Client, s.peer))
 }
 
-// close withdraws what the client said and returns how much it was.
+// close ends the subscriptions, withdraws what the client said and returns how
+// much it was.
 func (h *hypervisor) close() int {
+	for vni := range h.reads {
+		h.server.subscribed.end(vni)
+	}
 	if c := h.channel.Load(); c != nil {
 		return c.Close()
 	}
@@ -81,9 +87,7 @@ func (h *hypervisor) subscribe(s *session, number uint32) error {
 		if one := h.server.options.OneNextHop; one != nil {
 			options.One = one(vni)
 		}
-		if h.server.options.OnSubscribe != nil {
-			h.server.options.OnSubscribe(vni)
-		}
+		h.begin(vni)
 		options.Wake = wake
 		return h.server.options.Bridge.Table().NewReader(vni, options)
 	})
@@ -93,8 +97,51 @@ func (h *hypervisor) subscribe(s *session, number uint32) error {
 	return nil
 }
 
+func (h *hypervisor) begin(vni rib.VNI) {
+	if h.reads == nil {
+		h.reads = make(map[rib.VNI]struct{})
+	}
+	h.reads[vni] = struct{}{}
+	h.server.subscribed.begin(vni)
+}
+
 // unsubscribe stops to tell a VNI. Nothing is withdrawn, in either direction.
-func (h *hypervisor) unsubscribe(s *session, vni uint32) error {
-	s.out.close(rib.VNI(vni))
+func (h *hypervisor) unsubscribe(s *session, number uint32) error {
+	vni := rib.VNI(number)
+	s.out.close(vni)
+	if _, read := h.reads[vni]; read {
+		delete(h.reads, vni)
+		h.server.subscribed.end(vni)
+	}
 	return nil
+}
+
+// subscribed counts the sessions that read each VNI.
+type subscribed struct {
+	tell func(vni rib.VNI, on bool) // may be nil
+
+	mu       sync.Mutex      // held while tell runs: what it says is in order
+	sessions map[rib.VNI]int // guarded by mu
+}
+
+func (s *subscribed) begin(vni rib.VNI) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[vni]++
+	if s.sessions[vni] == 1 && s.tell != nil {
+		s.tell(vni, true)
+	}
+}
+
+func (s *subscribed) end(vni rib.VNI) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[vni]--
+	if s.sessions[vni] > 0 {
+		return
+	}
+	delete(s.sessions, vni)
+	if s.tell != nil {
+		s.tell(vni, false)
+	}
 }

@@ -29,9 +29,10 @@ type ServerOptions struct {
 	// OneNextHop reports whether subscribers of a VNI see only the single best
 	// standard next hop of a prefix. nil: every next hop of every VNI.
 	OneNextHop func(rib.VNI) bool
-	// OnSubscribe is called when a session starts to read a VNI, before its
-	// dump. It must not block. May be nil.
-	OnSubscribe func(rib.VNI)
+	// OnSubscribe is called when the first session starts to read a VNI (on),
+	// before its dump, and when the last one has ended. The calls come one at a
+	// time. It must not block. May be nil.
+	OnSubscribe func(vni rib.VNI, on bool)
 	// OnAnnounce is called before a session announces its first route of a
 	// VNI. It must not block. May be nil.
 	OnAnnounce func(rib.VNI)
@@ -57,6 +58,8 @@ type Server struct {
 	paces   paces
 	brake   brake // of lines about connections that never became sessions
 
+	subscribed subscribed
+
 	mu        sync.Mutex
 	listeners []net.Listener // guarded by mu
 	sessions  []*session     // guarded by mu, in the order in which they were accepted
@@ -71,7 +74,11 @@ func NewServer(options ServerOptions) *Server {
 	if options.MaxSubscriptions == 0 {
 		options.MaxSubscriptions = maxSubscriptions
 	}
-	return &Server{options: options, offer: seconds(options.Keepalive)}
+	return &Server{
+		options:    options,
+		offer:      seconds(options.Keepalive),
+		subscribed: subscribed{tell: options.OnSubscribe, sessions: make(map[rib.VNI]int)},
+	}
 }
 
 // seconds returns a keepalive interval as HELLO carries it.

@@ -132,6 +132,52 @@ func TestUnsubscribeStopsUpdatesAndWithdrawsNothing(t *testing.T) {
 	}
 }
 
+func TestFirstSubscriptionAndEndOfTheLastAreToldOnce(t *testing.T) {
+	type call struct {
+		vni rib.VNI
+		on  bool
+	}
+	calls := make(chan call, 16)
+	s := newWorld(t).serve(func(o *ServerOptions) {
+		o.OnSubscribe = func(vni rib.VNI, on bool) { calls <- call{vni, on} }
+	})
+	want := func(when string, want ...call) {
+		t.Helper()
+		for _, w := range want {
+			if got := <-calls; got != w {
+				t.Fatalf("%s: %+v, want %+v", when, got, w)
+			}
+		}
+		if len(calls) > 0 {
+			t.Fatalf("%s: %+v, too", when, <-calls)
+		}
+	}
+	a, b := dial(t, s).greet(), dial(t, s).greet()
+	a.subscribe(23)
+	a.sync()
+	want("a subscribes", call{23, true})
+	b.subscribe(23)
+	b.subscribe(24)
+	b.subscribe(24)
+	b.sync()
+	want("b subscribes", call{24, true})
+	a.write(wire.AppendUnsubscribe(nil, 23))
+	a.write(wire.AppendUnsubscribe(nil, 23))
+	a.write(wire.AppendUnsubscribe(nil, 24))
+	a.sync()
+	want("a unsubscribes")
+	b.write(wire.AppendUnsubscribe(nil, 23))
+	b.sync()
+	want("b unsubscribes", call{23, false})
+	a.subscribe(23)
+	a.sync()
+	want("a subscribes again", call{23, true})
+	b.conn.Close()
+	want("b is gone", call{24, false})
+	a.conn.Close()
+	want("a is gone", call{23, false})
+}
+
 func TestRowOfSubscriptionsAndTheirEndsLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.static(23, 10, hop1)
