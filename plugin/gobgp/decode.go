@@ -3,6 +3,7 @@ package gobgp
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -25,15 +26,21 @@ type decoder struct {
 	shared map[string]*bridge.Attributes
 	// The last path's objects and what they became: most paths come in runs
 	// that share them.
-	last struct {
-		communities *bgp.PathAttributeExtendedCommunities
-		large       *bgp.PathAttributeLargeCommunities
-		nextHop     netip.Addr
-		localPref   *bgp.PathAttributeLocalPref
-		med         *bgp.PathAttributeMultiExitDisc
-		attributes  *bridge.Attributes
-	}
-	key []byte
+	last  run
+	attrs *bridge.Attributes
+	key   []byte
+}
+
+// run is what the paths of a run share: GoBGP's objects, which are the same
+// ones, of all attributes that the bridge looks at.
+type run struct {
+	nextHop     netip.Addr
+	asPath      *bgp.PathAttributeAsPath
+	med         *bgp.PathAttributeMultiExitDisc
+	localPref   *bgp.PathAttributeLocalPref
+	standard    *bgp.PathAttributeCommunities
+	communities *bgp.PathAttributeExtendedCommunities
+	large       *bgp.PathAttributeLargeCommunities
 }
 
 func newDecoder() *decoder { return &decoder{shared: make(map[string]*bridge.Attributes)} }
@@ -43,102 +50,116 @@ func newDecoder() *decoder { return &decoder{shared: make(map[string]*bridge.Att
 // cannot be read but has a key becomes a withdrawal (RFC 7606 section 2), and
 // why is skipMalformed.
 func (d *decoder) update(p *apiutil.Path) (u bridge.Update, why skip, ok bool) {
-	evpn, isEVPN := p.Nlri.(*bgp.EVPNNLRI)
-	if !isEVPN {
-		return u, skipUnsupported, false
+	if u.NLRI, u.Label, why, ok = key(p.Nlri); !ok {
+		return bridge.Update{}, why, false
 	}
 	u.Neighbor = p.PeerAddress
-	u.Withdraw = p.Withdrawal
-	var gateway netip.Addr
-	var esi bool
-	switch r := evpn.RouteTypeData.(type) {
-	case *bgp.EVPNIPPrefixRoute:
-		prefix := netip.PrefixFrom(r.IPPrefix, int(r.IPPrefixLength)).Masked()
-		rd, valid := routeDistinguisher(r.RD)
-		if !valid || !prefix.IsValid() || prefix.Addr().Is4In6() {
-			return u, skipMalformed, false
-		}
-		u.NLRI = bridge.NLRI{Kind: bridge.IPPrefix, RD: rd, EthernetTag: r.ETag, Prefix: prefix}
-		u.Label = r.Label
-		esi = isSet(r.ESI)
-		if r.GWIPAddress.IsValid() && !r.GWIPAddress.IsUnspecified() {
-			gateway = r.GWIPAddress
-		}
-	case *bgp.EVPNMacIPAdvertisementRoute:
-		rd, valid := routeDistinguisher(r.RD)
-		if !valid || len(r.MacAddress) != 6 {
-			return u, skipMalformed, false
-		}
-		u.NLRI = bridge.NLRI{Kind: bridge.MACIP, RD: rd, EthernetTag: r.ETag, MAC: bridge.MAC(r.MacAddress)}
-		if r.IPAddressLength != 0 {
-			u.NLRI.Prefix = netip.PrefixFrom(r.IPAddress, r.IPAddress.BitLen())
-		}
-		if len(r.Labels) > 1 {
-			u.Label = r.Labels[1]
-		}
-		esi = isSet(r.ESI)
-	default:
-		return u, skipUnsupported, false
-	}
-	if u.Withdraw {
+	if u.Withdraw = p.Withdrawal; u.Withdraw {
 		return u, skipNothing, true
 	}
 	if u.Attributes = d.attributes(p.Attrs); !u.Attributes.NextHop.IsValid() {
 		u.Withdraw, u.Attributes = true, nil
 		return u, skipMalformed, true
 	}
-	if gateway.IsValid() || esi {
-		a := *u.Attributes
-		a.GatewayIP, a.ESI = gateway, esi
-		u.Attributes = &a
+	if evpn, isEVPN := p.Nlri.(*bgp.EVPNNLRI); isEVPN {
+		if gateway, esi := overlayIndex(evpn); gateway.IsValid() || esi {
+			a := *u.Attributes
+			a.GatewayIP, a.ESI = gateway, esi
+			u.Attributes = &a
+		}
 	}
 	return u, skipNothing, true
+}
+
+// overlayIndex returns what an EVPN route names beside the next hop: the
+// gateway of a type 5 (RFC 9136 section 3.1), and whether there is an Ethernet
+// segment.
+func overlayIndex(n *bgp.EVPNNLRI) (gateway netip.Addr, esi bool) {
+	switch r := n.RouteTypeData.(type) {
+	case *bgp.EVPNIPPrefixRoute:
+		if r.GWIPAddress.IsValid() && !r.GWIPAddress.IsUnspecified() {
+			gateway = r.GWIPAddress
+		}
+		return gateway, isSet(r.ESI)
+	case *bgp.EVPNMacIPAdvertisementRoute:
+		return gateway, isSet(r.ESI)
+	}
+	return gateway, false
 }
 
 // attributes returns what the bridge wants to know of the path attributes. It
 // is nobody's to change.
 func (d *decoder) attributes(attrs []bgp.PathAttributeInterface) *bridge.Attributes {
-	now := d.last
-	now.communities, now.large, now.localPref, now.med, now.nextHop = nil, nil, nil, nil, netip.Addr{}
+	var now run
+	var legacy netip.Addr // in a NEXT_HOP: IPv4 unicast has no other
 	for _, attr := range attrs {
 		switch t := attr.(type) {
+		case *bgp.PathAttributeNextHop:
+			legacy = t.Value
 		case *bgp.PathAttributeMpReachNLRI:
 			now.nextHop = t.Nexthop
+		case *bgp.PathAttributeAsPath:
+			now.asPath = t
+		case *bgp.PathAttributeMultiExitDisc:
+			now.med = t
+		case *bgp.PathAttributeLocalPref:
+			now.localPref = t
+		case *bgp.PathAttributeCommunities:
+			now.standard = t
 		case *bgp.PathAttributeExtendedCommunities:
 			now.communities = t
 		case *bgp.PathAttributeLargeCommunities:
 			now.large = t
-		case *bgp.PathAttributeLocalPref:
-			now.localPref = t
-		case *bgp.PathAttributeMultiExitDisc:
-			now.med = t
 		}
 	}
-	if now == d.last && now.attributes != nil {
-		return now.attributes
+	if !now.nextHop.IsValid() {
+		now.nextHop = legacy
 	}
-	a := &bridge.Attributes{NextHop: now.nextHop.Unmap()}
-	if now.localPref != nil {
-		a.LocalPref = &now.localPref.Value
+	if now == d.last && d.attrs != nil {
+		return d.attrs
 	}
-	if now.med != nil {
-		a.MED = &now.med.Value
+	d.last, d.attrs = now, d.share(now.attributes())
+	return d.attrs
+}
+
+// attributes makes the bridge's attributes of GoBGP's.
+func (r *run) attributes() *bridge.Attributes {
+	a := &bridge.Attributes{NextHop: r.nextHop.Unmap()}
+	if r.asPath != nil {
+		a.ASPathLength = asPathLength(r.asPath)
 	}
-	if now.large != nil {
-		for _, l := range now.large.Values {
+	if r.localPref != nil {
+		a.LocalPref = &r.localPref.Value
+	}
+	if r.med != nil {
+		a.MED = &r.med.Value
+	}
+	if r.standard != nil {
+		a.Communities = slices.Clone(r.standard.Value)
+	}
+	if r.large != nil {
+		for _, l := range r.large.Values {
 			a.Large = append(a.Large, [3]uint32{l.ASN, l.LocalData1, l.LocalData2})
 		}
 	}
-	if now.communities != nil {
-		for _, c := range now.communities.Value {
+	if r.communities != nil {
+		for _, c := range r.communities.Value {
 			if raw, err := c.Serialize(); err == nil && len(raw) == 8 {
 				addCommunity(a, [8]byte(raw))
 			}
 		}
 	}
-	now.attributes = d.share(a)
-	d.last = now
-	return now.attributes
+	return a
+}
+
+// asPathLength returns the number of ASes that count: of a set one, of
+// confederation segments none (RFC 4271 section 9.1.2.2, RFC 5065 section 5.3).
+func asPathLength(p *bgp.PathAttributeAsPath) uint16 {
+	n := 0
+	for _, segment := range p.Value {
+		n += segment.ASLen()
+	}
+	return uint16(min(n, math.MaxUint16))
 }
 
 // addCommunity sorts an extended community into a. Types and sub-types are
@@ -163,11 +184,14 @@ func addCommunity(a *bridge.Attributes, c [8]byte) {
 // share returns an equal value that was seen before, or else a.
 func (d *decoder) share(a *bridge.Attributes) *bridge.Attributes {
 	k := d.key[:0]
-	k = append(k, byte(a.NextHop.BitLen()), byte(a.Encapsulation>>8), byte(a.Encapsulation))
+	k = append(k, byte(a.NextHop.BitLen()))
 	k = append(k, a.NextHop.AsSlice()...)
 	k = append(k, a.RouterMAC[:]...)
+	k = binary.BigEndian.AppendUint16(k, a.Encapsulation)
+	k = binary.BigEndian.AppendUint16(k, a.ASPathLength)
 	k = binary.BigEndian.AppendUint16(k, uint16(len(a.RouteTargets)))
 	k = binary.BigEndian.AppendUint16(k, uint16(len(a.SiteOfOrigin)))
+	k = binary.BigEndian.AppendUint16(k, uint16(len(a.Communities)))
 	for _, rt := range a.RouteTargets {
 		k = append(k, rt[:]...)
 	}
@@ -180,6 +204,9 @@ func (d *decoder) share(a *bridge.Attributes) *bridge.Attributes {
 		} else {
 			k = binary.BigEndian.AppendUint32(append(k, 1), *v)
 		}
+	}
+	for _, c := range a.Communities {
+		k = binary.BigEndian.AppendUint32(k, c)
 	}
 	for _, l := range a.Large {
 		for _, v := range l {
@@ -211,15 +238,4 @@ func copyOf(v *uint32) *uint32 {
 // isSet reports whether esi names an Ethernet segment (RFC 7432 section 5).
 func isSet(esi bgp.EthernetSegmentIdentifier) bool {
 	return esi.Type != 0 || len(bytes.TrimLeft(esi.Value, "\x00")) > 0
-}
-
-func routeDistinguisher(rd bgp.RouteDistinguisherInterface) (bridge.RD, bool) {
-	if rd == nil {
-		return bridge.RD{}, false
-	}
-	raw, err := rd.Serialize()
-	if err != nil || len(raw) != 8 {
-		return bridge.RD{}, false
-	}
-	return bridge.RD(raw), true
 }

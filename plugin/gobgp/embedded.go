@@ -42,7 +42,7 @@ type embedded struct {
 }
 
 func newEmbedded(s *setup, log logrus.FieldLogger) *embedded {
-	return &embedded{setup: s, log: log, encode: newEncoder()}
+	return &embedded{setup: s, log: log, encode: newEncoder(s.asn)}
 }
 
 func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context) error) error {

@@ -1,12 +1,14 @@
 package gobgp
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"mbbgp/bridge"
+	"mbbgp/config"
 )
 
 // Most of the cost and memory of a path in GoBGP are the objects that describe
@@ -18,19 +20,18 @@ import (
 // sharing between what was made before and after, nothing else.
 const maxShared = 1 << 14
 
-var (
-	origin = bgp.NewPathAttributeOrigin(bgp.BGP_ORIGIN_ATTR_TYPE_IGP)
-	noESI  = bgp.EthernetSegmentIdentifier{Type: bgp.ESI_ARBITRARY, Value: make([]byte, 9)}
-)
+var origin = bgp.NewPathAttributeOrigin(bgp.BGP_ORIGIN_ATTR_TYPE_IGP)
 
 // encoder makes GoBGP paths of updates. It is not safe for concurrent use.
 type encoder struct {
+	asn        uint32 // ours: the origin AS of route target membership
 	attributes map[*bridge.Attributes][]bgp.PathAttributeInterface
 	rds        map[bridge.RD]bgp.RouteDistinguisherInterface
 }
 
-func newEncoder() *encoder {
+func newEncoder(asn uint32) *encoder {
 	return &encoder{
+		asn:        asn,
 		attributes: make(map[*bridge.Attributes][]bgp.PathAttributeInterface),
 		rds:        make(map[bridge.RD]bgp.RouteDistinguisherInterface),
 	}
@@ -41,78 +42,88 @@ func newEncoder() *encoder {
 func (e *encoder) path(u *bridge.Update, now int64) (*apiutil.Path, error) {
 	nlri, err := e.nlri(u)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%v: %w", u.NLRI, err)
 	}
-	p := &apiutil.Path{Family: bgp.RF_EVPN, Nlri: nlri, Withdrawal: u.Withdraw, Age: now}
+	p := &apiutil.Path{
+		Family:     families[familyOfNLRI(u.NLRI)],
+		Nlri:       nlri,
+		RemoteID:   u.NLRI.Path,
+		Withdrawal: u.Withdraw,
+		Age:        now,
+	}
 	if !u.Withdraw {
-		if u.Attributes == nil {
-			return nil, fmt.Errorf("%v has no attributes", u.NLRI)
-		}
-		if p.Attrs, err = e.attrs(u.Attributes); err != nil {
+		if p.Attrs, err = e.attrs(u); err != nil {
 			return nil, fmt.Errorf("%v: %w", u.NLRI, err)
 		}
 	}
 	return p, nil
 }
 
-// nlri returns the interface-less type 5 NLRI of RFC 9136 section 4.4.1: no
-// Ethernet segment, no gateway, and the label as it is.
-func (e *encoder) nlri(u *bridge.Update) (bgp.NLRI, error) {
-	n := u.NLRI
-	switch {
-	case n.Kind != bridge.IPPrefix:
-		return nil, fmt.Errorf("%v: only IP prefix routes are announced", n)
-	case !n.Prefix.IsValid() || n.Prefix != n.Prefix.Masked() || n.Prefix.Addr().Is4In6():
-		return nil, fmt.Errorf("%v: the prefix is not a masked IPv4 or IPv6 prefix", n)
-	case u.Label > 0xffffff:
-		return nil, fmt.Errorf("%v: label %d is out of range (0 to 16777215)", n, u.Label)
+// attrs returns the path attributes of an announcement, in the order of their
+// types, which GoBGP takes for granted. The next hop is a NEXT_HOP, whatever
+// its family and the route's: GoBGP makes an MP_REACH_NLRI of it where one is
+// needed.
+func (e *encoder) attrs(u *bridge.Update) ([]bgp.PathAttributeInterface, error) {
+	a := u.Attributes
+	if a == nil {
+		return nil, errors.New("no attributes")
 	}
-	rd, ok := e.rds[n.RD]
-	if !ok {
-		rd = bgp.GetRouteDistinguisher(n.RD[:])
-		if len(e.rds) == maxShared {
-			clear(e.rds)
-		}
-		e.rds[n.RD] = rd
+	if err := checkAttributes(u.NLRI.Kind, a); err != nil {
+		return nil, err
 	}
-	route := &bgp.EVPNIPPrefixRoute{
-		RD:             rd,
-		ESI:            noESI,
-		ETag:           n.EthernetTag,
-		IPPrefixLength: uint8(n.Prefix.Bits()),
-		IPPrefix:       n.Prefix.Addr(),
-		GWIPAddress:    zero4,
-		Label:          u.Label,
-	}
-	if n.Prefix.Addr().Is6() {
-		route.GWIPAddress = zero6
-	}
-	return bgp.NewEVPNNLRI(bgp.EVPN_IP_PREFIX, route), nil
-}
-
-// attrs returns the path attributes in the order of their types, which GoBGP
-// takes for granted.
-func (e *encoder) attrs(a *bridge.Attributes) ([]bgp.PathAttributeInterface, error) {
 	if attrs, ok := e.attributes[a]; ok {
 		return attrs, nil
 	}
-	nextHop, err := bgp.NewPathAttributeNextHop(a.NextHop)
+	attrs, err := newAttrs(a)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.attributes) == maxShared {
+		clear(e.attributes)
+	}
+	e.attributes[a] = attrs
+	return attrs, nil
+}
+
+// checkAttributes returns what is wrong with attributes for routes of a kind.
+func checkAttributes(kind bridge.NLRIKind, a *bridge.Attributes) error {
+	vpn := kind == bridge.IPPrefix || kind == bridge.VPN
+	switch {
+	case vpn && (!a.NextHop.IsValid() || a.NextHop.IsUnspecified()):
+		return fmt.Errorf("next hop %v: want an address", a.NextHop)
+	case !vpn && a.DPath != nil:
+		return errors.New("a D-PATH is for VPN and EVPN routes only")
+	case !vpn && a.SRv6.SID.IsValid():
+		return errors.New("an SRv6 service is for VPN and EVPN routes only")
+	}
+	return nil
+}
+
+func newAttrs(a *bridge.Attributes) ([]bgp.PathAttributeInterface, error) {
+	nextHop := a.NextHop
+	if !nextHop.IsValid() {
+		nextHop = zero4 // GoBGP wants one, also where none goes out
+	}
+	hop, err := bgp.NewPathAttributeNextHop(nextHop.WithZone(""))
 	if err != nil {
 		return nil, fmt.Errorf("next hop: %w", err)
 	}
-	attrs := []bgp.PathAttributeInterface{origin, nextHop}
+	attrs := []bgp.PathAttributeInterface{origin, hop}
 	if a.MED != nil {
 		attrs = append(attrs, bgp.NewPathAttributeMultiExitDisc(*a.MED))
 	}
 	if a.LocalPref != nil {
 		attrs = append(attrs, bgp.NewPathAttributeLocalPref(*a.LocalPref))
 	}
-	communities, err := extendedCommunities(a)
+	if len(a.Communities) > 0 {
+		attrs = append(attrs, bgp.NewPathAttributeCommunities(a.Communities))
+	}
+	extended, err := extendedCommunities(a)
 	if err != nil {
 		return nil, err
 	}
-	if len(communities) > 0 {
-		attrs = append(attrs, bgp.NewPathAttributeExtendedCommunities(communities))
+	if len(extended) > 0 {
+		attrs = append(attrs, bgp.NewPathAttributeExtendedCommunities(extended))
 	}
 	if len(a.Large) > 0 {
 		large := make([]*bgp.LargeCommunity, len(a.Large))
@@ -121,10 +132,6 @@ func (e *encoder) attrs(a *bridge.Attributes) ([]bgp.PathAttributeInterface, err
 		}
 		attrs = append(attrs, bgp.NewPathAttributeLargeCommunities(large))
 	}
-	if len(e.attributes) == maxShared {
-		clear(e.attributes)
-	}
-	e.attributes[a] = attrs
 	return attrs, nil
 }
 
@@ -155,4 +162,29 @@ func extendedCommunities(a *bridge.Attributes) ([]bgp.ExtendedCommunityInterface
 		list = append(list, &bgp.RouterMacExtended{Mac: a.RouterMAC[:]})
 	}
 	return list, nil
+}
+
+// familyOfNLRI returns the family that an NLRI is of.
+func familyOfNLRI(n bridge.NLRI) config.Family {
+	is4 := n.Prefix.Addr().Is4()
+	switch n.Kind {
+	case bridge.Unicast:
+		if is4 {
+			return config.FamilyIPv4
+		}
+		return config.FamilyIPv6
+	case bridge.VPN:
+		if is4 {
+			return config.FamilyVPNv4
+		}
+		return config.FamilyVPNv6
+	case bridge.Membership:
+		return config.FamilyRTC
+	case bridge.FlowSpec:
+		if is4 {
+			return config.FamilyFlowSpec4
+		}
+		return config.FamilyFlowSpec6
+	}
+	return config.FamilyEVPN
 }

@@ -263,7 +263,7 @@ func TestFabricRouteBecomesAnUpdate(t *testing.T) {
 	eventually(t, "all routes arrived", func() bool { return h.len() == len(tests) })
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.want.Neighbor = peer
+			tt.want.Neighbor, tt.want.Attributes.ASPathLength = peer, 1
 			got, ok := h.get(tt.want.NLRI)
 			if !ok {
 				t.Fatalf("%v is not there", tt.want.NLRI)

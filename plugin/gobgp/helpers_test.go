@@ -57,6 +57,7 @@ type book struct {
 	withdrawn int
 	repeated  int // announcements equal to what was there
 	ended     map[netip.Addr][]config.Family
+	forgotten []netip.Addr
 	maximum   int // of a batch
 }
 
@@ -96,6 +97,20 @@ func (b *book) EndOfRIB(neighbor netip.Addr, family config.Family) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended[neighbor] = append(b.ended[neighbor], family)
+}
+
+func (b *book) Forget(neighbor netip.Addr) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgotten = append(b.forgotten, neighbor)
+	left := 0
+	for n, u := range b.routes {
+		if u.Neighbor == neighbor {
+			delete(b.routes, n)
+			left++
+		}
+	}
+	return left
 }
 
 func (b *book) Export(ctx context.Context, send func([]bridge.Update) error) error {
@@ -326,6 +341,16 @@ func prefixRoute(rd, prefix string, label uint32, a *bridge.Attributes) bridge.U
 		Label:      label,
 		Attributes: a,
 	}
+}
+
+func vpnRoute(rd, prefix string, label uint32, a *bridge.Attributes) bridge.Update {
+	u := prefixRoute(rd, prefix, label, a)
+	u.NLRI.Kind = bridge.VPN
+	return u
+}
+
+func unicastRoute(prefix string, a *bridge.Attributes) bridge.Update {
+	return bridge.Update{NLRI: bridge.NLRI{Kind: bridge.Unicast, Prefix: netip.MustParsePrefix(prefix)}, Attributes: a}
 }
 
 func withdrawal(u bridge.Update) bridge.Update {

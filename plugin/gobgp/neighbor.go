@@ -42,6 +42,7 @@ func familyOf(f bgp.Family) (config.Family, bool) {
 
 // setup is what GoBGP is told at its start, all of it checked.
 type setup struct {
+	asn      uint32 // ours
 	global   *api.Global
 	peers    []*api.Peer
 	groups   []*api.PeerGroup
@@ -56,7 +57,7 @@ type setup struct {
 // files.
 func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 	b := cfg.BGP
-	s := &setup{api: b.API}
+	s := &setup{asn: cfg.ASN, api: b.API}
 	if s.api != "" {
 		if _, _, err := splitAPI(s.api); err != nil {
 			return nil, fmt.Errorf("bgp.api: %w", err)

@@ -35,12 +35,22 @@ func pair(t testing.TB, asnA, asnB uint32, change func(toB, toA *config.Neighbor
 var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 var comparePrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 
+// speak makes neighbours of meet speak all families of routes.
+func speak(toB, toA *config.Neighbor) {
+	toB.Families = []config.Family{
+		config.FamilyEVPN, config.FamilyVPNv4, config.FamilyVPNv6, config.FamilyIPv4, config.FamilyIPv6,
+		config.FamilyFlowSpec4, config.FamilyFlowSpec6,
+	}
+	toA.Families = toB.Families
+}
+
 func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
 	parallel(t)
-	a, b := pair(t, 65001, 65002, nil)
+	a, b := pair(t, 65001, 65002, speak)
 	med := uint32(7)
 	full := vxlan("192.0.2.1")
 	full.RouteTargets = append(full.RouteTargets, target("192.0.2.1:9"), target("4200000000:3"))
+	full.Communities = []uint32{65001<<16 | 5, 65001<<16 | 6}
 	full.Large = [][3]uint32{{65001, 1, 2}, {65001, 3, 4}}
 	full.MED = &med
 	ipip := &bridge.Attributes{
@@ -48,11 +58,34 @@ func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
 		RouteTargets:  []bridge.RouteTarget{target("65000:300")},
 		Encapsulation: bridge.TunnelIPinIP,
 	}
+	mpls := &bridge.Attributes{
+		NextHop:      netip.MustParseAddr("2001:db8:1::7"),
+		RouteTargets: []bridge.RouteTarget{target("65000:300")},
+		SiteOfOrigin: []bridge.ExtendedCommunity{site("65001:1")},
+	}
+	mpls4 := *mpls
+	mpls4.NextHop = netip.MustParseAddr("192.0.2.1")
+	plain := &bridge.Attributes{
+		NextHop:      netip.MustParseAddr("192.0.2.1"),
+		SiteOfOrigin: []bridge.ExtendedCommunity{site("65001:1")},
+		Communities:  []uint32{65001<<16 | 5},
+	}
+	plain6 := *plain
+	plain6.NextHop = netip.MustParseAddr("2001:db8::1")
 	routes := []bridge.Update{
 		prefixRoute("192.0.2.1:1", "198.51.100.7/32", 200, full),
 		prefixRoute("65001:70000", "2001:db8:9::/48", 0xffffff, full),
 		prefixRoute("4200000000:5", "0.0.0.0/0", 300, ipip),
 		prefixRoute("192.0.2.1:65535", "::/0", 1, ipip),
+		vpnRoute("192.0.2.1:1", "198.51.100.7/32", 0, mpls),
+		vpnRoute("192.0.2.1:2", "198.51.100.7/32", 1<<20-1, &mpls4),
+		vpnRoute("65001:70000", "2001:db8:9::/48", 16, mpls),
+		vpnRoute("4200000000:5", "::/0", bridge.ImplicitNull, &mpls4),
+		vpnRoute("192.0.2.1:1", "0.0.0.0/0", 1<<19, mpls),
+		unicastRoute("198.51.100.7/32", plain),
+		unicastRoute("0.0.0.0/0", &plain6),
+		unicastRoute("2001:db8:9::/48", &plain6),
+		unicastRoute("::/0", plain),
 	}
 	routes[1].NLRI.EthernetTag = 77
 	a.tell(t, routes...)
@@ -60,12 +93,18 @@ func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
 	for _, want := range routes {
 		got, _ := b.get(want.NLRI)
 		want.Neighbor = a.addr
+		received := *want.Attributes
+		received.ASPathLength = 1
+		want.Attributes = &received
 		if diff := cmp.Diff(want, got, compareAddr, comparePrefix, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("route (-sent +received):\n%s", diff)
 		}
 	}
-	a.tell(t, withdrawal(routes[0]), withdrawal(routes[3]))
-	eventually(t, "two routes withdrawn", func() bool { return b.len() == 2 })
+	for i := range routes {
+		routes[i] = withdrawal(routes[i])
+	}
+	a.tell(t, routes[2:]...)
+	eventually(t, "two routes are left", func() bool { return b.len() == 2 })
 }
 
 func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) {
