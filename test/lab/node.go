@@ -167,33 +167,35 @@ func (n *Node) Plug() {
 	n.lab.hub.Run("ip", "link", "set", n.port, "master", "lan")
 }
 
-// Dial connects from the node.
-func (n *Node) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
+// inside runs f in the node's network namespace, where the sockets that it
+// makes then stay. It must not start threads, as the resolver does.
+func (n *Node) inside(f func() error) error {
+	done := make(chan error, 1)
 	go func() {
-		// A socket belongs to the namespace of the thread that made it. The
-		// thread stays locked and dies with this goroutine.
-		runtime.LockOSThread()
+		runtime.LockOSThread() // for good: the thread dies with this goroutine
 		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", n.pid))
 		if err != nil {
-			done <- result{nil, err}
+			done <- err
 			return
 		}
 		defer ns.Close()
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, err}
+			done <- err
 			return
 		}
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, network, address) // an address, no name: no second thread
-		done <- result{conn, err}
+		done <- f()
 	}()
-	r := <-done
-	return r.conn, r.err
+	return <-done
+}
+
+// Dial connects from the node.
+func (n *Node) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = n.inside(func() error {
+		var d net.Dialer
+		conn, err = d.DialContext(ctx, network, address)
+		return err
+	})
+	return conn, err
 }
 
 // Get fetches a page from the node's point of view.
