@@ -21,6 +21,9 @@ type BGP struct {
 	mac         MAC                  // Router's MAC
 	domain      ExtendedCommunity    // Site-of-Origin; zero: none
 	origins     [1]ExtendedCommunity // domain, as exports share it
+	domainID    config.DomainID      // in D-PATH; zero: none
+	losslessASN uint32               // global administrator of lossless communities
+	nextHops    nextHops             // of VPN and unicast routes through this gateway
 	index       targetIndex
 	limits      neighborLimits
 	rds         *distinguishers // nil without BGP
@@ -76,6 +79,7 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		mac:         cfg.VXLAN.RouterMAC,
 		domain:      cfg.Domain,
 		origins:     [1]ExtendedCommunity{cfg.Domain},
+		domainID:    cfg.DomainID,
 		index:       newTargetIndex(b.sorted),
 		limits:      neighborLimits{fixed: map[netip.Addr]int{}},
 		routes:      newRoutes(),
@@ -93,6 +97,8 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	if cfg.BGP == nil {
 		return g, nil
 	}
+	g.losslessASN = cfg.BGP.LosslessASN
+	g.nextHops = newNextHops(cfg.BGP.NextHops)
 	for _, n := range cfg.BGP.Neighbors {
 		g.limits.fixed[n.Address] = n.MaxPrefixes
 	}

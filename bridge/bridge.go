@@ -47,16 +47,49 @@ type Bridge struct {
 // network is one configured VNI: its policy, which never changes, and the state
 // of both directions.
 type network struct {
-	vni      rib.VNI
-	gateway  netip.Addr // invalid if there is none
-	self     bool       // exports say this gateway as next hop, not the hypervisor
-	imports  config.Import
-	exports  config.Export
-	types    uint8 // bit set of exports.Types
-	in       importState
-	out      exportState
-	admitted tableLimit
+	vni           rib.VNI
+	family        config.VNIFamily
+	encapsulation config.Encapsulation
+	gateway       netip.Addr // invalid if there is none
+	self          bool       // exports say this gateway as next hop, not the hypervisor
+	lossless      bool       // exports carry all fields of a next hop
+	srv6          config.SRv6
+	label         uint32 // of exports, as Update has it
+	imports       config.Import
+	exports       config.Export
+	importTypes   hopTypes
+	exportTypes   hopTypes
+	importPolicy  *policy
+	exportPolicy  *policy
+	originates    []config.Originate
+	aggregates    []config.Aggregate
+	in            importState
+	out           exportState
+	admitted      tableLimit
 }
+
+// exported reports whether the VNI's routes go to BGP: those of VPN and EVPN
+// need a route target, unicast has none.
+func (n *network) exported() bool {
+	return n.family == config.VNIFamilyUnicast || len(n.exports.Targets) > 0
+}
+
+// hopTypes is a set of next hop types.
+type hopTypes uint8
+
+// newHopTypes returns the set of the types of a list, and standard alone for an
+// empty one.
+func newHopTypes(list []config.HopType) (s hopTypes) {
+	for _, t := range list {
+		s |= 1 << t
+	}
+	if s == 0 {
+		s = 1 << config.HopStandard
+	}
+	return s
+}
+
+func (s hopTypes) has(t rib.NextHopType) bool { return s&(1<<t) != 0 }
 
 // New makes a bridge over a table. cfg is neither changed nor kept. The error
 // says which values contradict each other.
@@ -70,25 +103,15 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 	}
 	for i := range cfg.VNIs {
 		c := &cfg.VNIs[i]
-		n := &network{
-			vni:     rib.VNI(c.VNI),
-			gateway: c.Gateway,
-			self:    c.Encapsulation == config.EncapVXLAN,
-			imports: c.Import,
-			exports: c.Export,
-		}
-		n.admitted.Max = c.MaxPrefixes
-		for _, t := range c.Export.Types {
-			n.types |= 1 << t
-		}
-		if len(c.Export.Types) == 0 {
-			n.types = 1 << config.HopStandard
-		}
+		n := newNetwork(c)
 		if b.networks[n.vni] != nil {
 			return nil, fmt.Errorf("vni %d is configured twice", n.vni)
 		}
 		if cfg.BGP != nil && (n.vni == 0 || n.vni > maxVNI) {
 			return nil, fmt.Errorf("vni %d does not fit into an EVPN label (1 to %d)", n.vni, maxVNI)
+		}
+		if err := checkKind(c); err != nil {
+			return nil, err
 		}
 		if c.Gateway.IsValid() {
 			b.own[c.Gateway] = true
@@ -106,6 +129,52 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 	}
 	b.bgp, err = newBGP(b, cfg)
 	return b, err
+}
+
+func newNetwork(c *config.VNI) *network {
+	n := &network{
+		vni:           rib.VNI(c.VNI),
+		family:        c.Family,
+		encapsulation: c.Encapsulation,
+		gateway:       c.Gateway,
+		srv6:          c.SRv6,
+		imports:       c.Import,
+		exports:       c.Export,
+		exportTypes:   newHopTypes(c.Export.Types),
+		importPolicy:  newPolicy(c.Import.Rules),
+		exportPolicy:  newPolicy(c.Export.Rules),
+		originates:    c.Originate,
+		aggregates:    c.Aggregates,
+	}
+	n.self = n.encapsulation != config.EncapIPinIP && n.encapsulation != config.EncapSRv6
+	n.lossless = !n.self && n.exportTypes != newHopTypes(nil)
+	n.importTypes = n.exportTypes
+	if len(c.Import.Types) > 0 {
+		n.importTypes = newHopTypes(c.Import.Types)
+	}
+	n.admitted.Max = c.MaxPrefixes
+	return n
+}
+
+// checkKind says what is wrong with the combination of family and encapsulation
+// of a VNI, and with aggregates of one that sends straight to the hypervisors.
+func checkKind(c *config.VNI) error {
+	var allowed []config.Encapsulation
+	switch c.Family {
+	case config.VNIFamilyEVPN:
+		allowed = []config.Encapsulation{config.EncapVXLAN, config.EncapIPinIP, config.EncapSRv6}
+	case config.VNIFamilyVPN:
+		allowed = []config.Encapsulation{config.EncapSRv6, config.EncapMPLS}
+	case config.VNIFamilyUnicast:
+		allowed = []config.Encapsulation{config.EncapNone}
+	}
+	if !slices.Contains(allowed, c.Encapsulation) {
+		return fmt.Errorf("vni %d: encapsulation %v is none that family %v has (%v)", c.VNI, c.Encapsulation, c.Family, allowed)
+	}
+	if straight := c.Encapsulation == config.EncapIPinIP || c.Encapsulation == config.EncapSRv6; straight && len(c.Aggregates) > 0 {
+		return fmt.Errorf("vni %d: aggregates need an encapsulation that goes through the gateway, %v does not", c.VNI, c.Encapsulation)
+	}
+	return nil
 }
 
 // Table is where the routes are.

@@ -79,7 +79,7 @@ type feed struct {
 func (e *exporter) open() {
 	for _, n := range e.bgp.bridge.sorted {
 		n.out.reset()
-		if len(n.exports.Targets) == 0 {
+		if !n.exported() {
 			continue
 		}
 		f := &feed{bgp: e.bgp, network: n, byHop: map[rib.NextHop]*Attributes{}}

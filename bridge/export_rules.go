@@ -25,11 +25,11 @@ var sources = rib.Sources(rib.Static, rib.Client, rib.Server)
 // judgeExport applies the export policy to a path. It changes nothing.
 func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path) Reason {
 	switch {
-	case n == nil || len(n.exports.Targets) == 0:
+	case n == nil || !n.exported():
 		return NoTarget
 	case !sources.Has(path.Source):
 		return FromBGP
-	case n.types&(1<<path.NextHop.Type) == 0:
+	case !n.exportTypes.has(path.NextHop.Type):
 		return HopType
 	case b.gatewayHop(path.NextHop.Target):
 		return GatewayPool

@@ -28,17 +28,26 @@ const (
 	Tunnel          Reason = "encapsulation"         // a tunnel type that the bridge does not map
 	NoRouterMAC     Reason = "no-router-mac"         // VXLAN without a usable Router's MAC (RFC 9136 section 4.4.1)
 	BGPNextHop      Reason = "bgp-next-hop"          // IP-in-IP without IPv6 next hop of somebody else
+	SRv6Behavior    Reason = "srv6-behavior"         // an endpoint behaviour that does not deliver packets of the prefix's family
+	SRv6Structure   Reason = "srv6-structure"        // a SID structure that no SID has, or that the label has no room for
+	SRv6SID         Reason = "srv6-sid"              // a SID that packets cannot be sent to, or one of ours
+	DPath           Reason = "d-path"                // this domain is in its D-PATH
+	Lossless        Reason = "lossless"              // its large communities contradict each other
 	NoTarget        Reason = "no-target"             // no VNI imports any of its route targets
 	NeighborLimit   Reason = "neighbor-max-prefixes" // the neighbour is full
 
 	// BGP into the table, for one VNI whose targets match.
 	Filtered  Reason = "prefix-filter" // the VNI's prefix rules; in both directions
-	NoGateway Reason = "no-gateway"    // a VXLAN route into a VNI without gateway address
+	NoGateway Reason = "no-gateway"    // into a VNI without gateway address, though packets have to go through one
+	HopType   Reason = "next-hop-type" // not one of import.types, or of export.types; in both directions
+	Policy    Reason = "policy"        // a rule of the VNI refuses it; in both directions
 
 	// The table into BGP (BGP.Export), for one next hop.
 	FromBGP     Reason = "from-bgp"      // learnt from BGP
-	HopType     Reason = "next-hop-type" // not one of export.types
 	GatewayPool Reason = "gateway-pool"  // the next hop of a gateway: learnt from elsewhere
+	TargetVNI   Reason = "target-vni"    // names another VNI, which only lossless exports can say
+	SummaryOnly Reason = "summary-only"  // inside an aggregate that is exported in its place
+	OtherVNI    Reason = "other-vni"     // unicast: another VNI exports the prefix
 	SlotLimit   Reason = "max-next-hops" // more next hops of one prefix than route distinguishers
 )
 
