@@ -62,6 +62,14 @@ var malformed = []struct {
 	{"a short router MAC", "vxlan: {router-mac: 02:00:00:00:00}\n", []string{`f:1:21: vxlan.router-mac: 02:00:00:00:00 is not a MAC address, such as 02:00:c0:00:02:01`}},
 	{"a multicast router MAC", "vxlan: {router-mac: 01:00:5e:00:00:01}\n", []string{`f:1:21: vxlan.router-mac: 01:00:5e:00:00:01 is no address of a host, want a unicast MAC address`}},
 	{"a zero router MAC", "vxlan: {router-mac: 00:00:00:00:00:00}\n", []string{`f:1:21: vxlan.router-mac: 00:00:00:00:00:00 is no address of a host, want a unicast MAC address`}},
+	{"a domain identifier without colon", "domain-id: 65001\n", []string{`f:1:12: domain-id: 65001 is not a domain identifier, such as 65001:1`}},
+	{"the zero domain identifier", "domain-id: 0:0\n", []string{`f:1:12: domain-id: 0:0 is reserved, want another domain identifier`}},
+	{"a domain identifier with too large a number", "domain-id: 1:65536\n", []string{`f:1:12: domain-id: 1:65536: number 65536 is out of range (0 to 65535)`}},
+	{"a domain identifier that is an address", "domain-id: 192.0.2.1:1\n", []string{`f:1:12: domain-id: 192.0.2.1:1 is not a domain identifier, such as 65001:1`}},
+	{"labels without end", "mpls: {labels: 100000}\n", []string{`f:1:16: mpls.labels: 100000 is not a range of labels, such as 100000-199999`}},
+	{"a label that is reserved", "mpls: {labels: 15-20}\n", []string{`f:1:16: mpls.labels: 15-20: label 15 is out of range (16 to 1048575)`}},
+	{"a label beyond 20 bits", "mpls: {labels: 16-1048576}\n", []string{`f:1:16: mpls.labels: 16-1048576: label 1048576 is out of range (16 to 1048575)`}},
+	{"labels the wrong way round", "mpls: {labels: 20-16}\n", []string{`f:1:16: mpls.labels: 20-16 has no label in it, want 16-20`}},
 	{"an unknown log level", "log: {level: loud}\n", []string{`f:1:14: log.level: loud is not one of info, error, warning, debug, trace`}},
 	{"an HTTP address that is a name", "http: localhost:80\n", []string{`f:1:7: http: localhost:80 is not an address to listen on such as [::]:4712`}},
 
@@ -90,6 +98,27 @@ var malformed = []struct {
 	{"bgp without identity", "bgp: {}\nvnis: []\n", []string{
 		`f:1:1: router-id: missing, required with bgp`, `f:1:1: asn: missing, required with bgp`,
 		`f:1:1: domain: missing, required with bgp and vnis`}},
+	{"a gobgpd that is a name", base + "bgp: {attach: gobgpd}\n", []string{`f:4:15: bgp.attach: gobgpd is not HOST:PORT, IP:PORT, or unix:///PATH`}},
+	{"a gobgpd at no port", base + "bgp: {attach: \"127.0.0.1:0\"}\n", []string{`f:4:15: bgp.attach: port 0 is out of range (1 to 65535)`}},
+	{"a gobgpd behind a relative socket", base + "bgp: {attach: \"unix://gobgp.sock\"}\n", []string{`f:4:15: bgp.attach: unix://gobgp.sock is not HOST:PORT, IP:PORT, or unix:///PATH`}},
+	{"a gobgpd and what it has itself", base + "bgp:\n  attach: unix:///run/gobgp.sock\n  listen: off\n  api: off\n  gobgp-config: /a.toml\n  cluster-id: 192.0.2.1\n  neighbors: []\n  dynamic-neighbors: []\n", []string{
+		`f:6:3: bgp.listen: not allowed next to attach, whose gobgpd says it`,
+		`f:7:3: bgp.api: not allowed next to attach, whose gobgpd says it`,
+		`f:8:3: bgp.gobgp-config: not allowed next to attach, whose gobgpd says it`,
+		`f:9:3: bgp.cluster-id: not allowed next to attach, whose gobgpd says it`,
+		`f:10:3: bgp.neighbors: not allowed next to attach, whose gobgpd says it`,
+		`f:11:3: bgp.dynamic-neighbors: not allowed next to attach, whose gobgpd says it`}},
+	{"a day and more without gobgpd", base + "bgp: {attach-hold: 25h}\n", []string{`f:4:20: bgp.attach-hold: 25h is out of range (0s to 24h)`}},
+	{"a long wait for originate", base + "bgp: {settle: 11m}\n", []string{`f:4:15: bgp.settle: 11m is out of range (0s to 10m)`}},
+	{"a lossless system of zero", base + "bgp: {lossless-asn: 0}\n", []string{`f:4:21: bgp.lossless-asn: 0 is out of range (1 to 4294967294)`}},
+	{"two next hops of a family", base + "bgp: {next-hops: [192.0.2.1, \"2001:db8::1\", 192.0.2.2]}\n", []string{`f:4:45: bgp.next-hops[2]: 192.0.2.2 is of the family of 192.0.2.1, want one address of each family`}},
+	{"a next hop twice", base + "bgp: {next-hops: [192.0.2.1, 192.0.2.1]}\n", []string{`f:4:30: bgp.next-hops[1]: 192.0.2.1 is there already (line 4)`}},
+	{"next hops that nobody reaches", base + "bgp:\n  next-hops:\n    - 0.0.0.0\n    - ff02::1\n    - fe80::1%eth0\n    - ::ffff:192.0.2.1\n    - 2001:db8::1%eth0\n", []string{
+		`f:6:7: bgp.next-hops[0]: 0.0.0.0 is no address of a host`,
+		`f:7:7: bgp.next-hops[1]: ff02::1 is no address of a host`,
+		`f:8:7: bgp.next-hops[2]: fe80::1%eth0 is of one link only, want an address that is reachable over several`,
+		`f:9:7: bgp.next-hops[3]: ::ffff:192.0.2.1 is IPv4-mapped, want 192.0.2.1`,
+		`f:10:7: bgp.next-hops[4]: 2001:db8::1%eth0 is of one link only, want an address that is reachable over several`}},
 	{"listeners with two ports", base + "bgp: {listen: [\"1.1.1.1:179\", \"1.1.1.1:1179\"]}\n", []string{`f:4:31: bgp.listen[1]: port 1179 differs from port 179 of the first address, want one port`}},
 	{"a listener with any port", base + "bgp: {listen: \"[::]:0\"}\n", []string{`f:4:15: bgp.listen: port 0 is out of range (1 to 65535)`}},
 	{"an api that is a path", base + "bgp: {api: /run/gobgp.sock}\n", []string{`f:4:12: bgp.api: /run/gobgp.sock is not unix:///PATH, IP:PORT, or off`}},
@@ -109,14 +138,20 @@ var malformed = []struct {
 	{"a local address of the other family", neighbor("address: 192.0.2.2\n      local-address: ::1"), []string{`f:7:22: bgp.neighbors[0].local-address: ::1 is not of the family of 192.0.2.2`}},
 	{"an empty password file", neighbor("address: 192.0.2.2\n      password-file: \"\""), []string{`f:7:22: bgp.neighbors[0].password-file: "" is not the absolute path of a file`}},
 	{"a password file beside nothing", neighbor("address: 192.0.2.2\n      password-file: fabric.key"), []string{`f:7:22: bgp.neighbors[0].password-file: fabric.key is not the absolute path of a file`}},
-	{"an unknown family", neighbor("address: 192.0.2.2\n      families: [l2vpn, evpn]"), []string{`f:7:18: bgp.neighbors[0].families[0]: l2vpn is not one of evpn, vpnv4, vpnv6, ipv4, ipv6`}},
+	{"an unknown family", neighbor("address: 192.0.2.2\n      families: [l2vpn, evpn]"), []string{`f:7:18: bgp.neighbors[0].families[0]: l2vpn is not one of ` + familyWords}},
 	{"a family twice", neighbor("address: 192.0.2.2\n      families: [evpn, ipv4, evpn]"), []string{`f:7:30: bgp.neighbors[0].families[2]: evpn is there already (line 7)`}},
-	{"no family", neighbor("address: 192.0.2.2\n      families: []"), []string{`f:7:17: bgp.neighbors[0].families: an empty list, want some of evpn, vpnv4, vpnv6, ipv4, ipv6`}},
+	{"no family", neighbor("address: 192.0.2.2\n      families: []"), []string{`f:7:17: bgp.neighbors[0].families: an empty list, want some families (` + familyWords + `)`}},
 	{"a hold time that RFC 4271 forbids", neighbor("address: 192.0.2.2\n      timers: {hold: 2s}"), []string{`f:7:22: bgp.neighbors[0].timers.hold: 2s is out of range (3s to 65535s)`}},
 	{"a session without keepalives, which GoBGP has not", neighbor("address: 192.0.2.2\n      timers: {hold: 0s, keepalive: 10s}"), []string{`f:7:22: bgp.neighbors[0].timers.hold: 0s is out of range (3s to 65535s)`}},
 	{"keepalives too far apart", neighbor("address: 192.0.2.2\n      timers: {hold: 10s, keepalive: 4s}"), []string{`f:7:38: bgp.neighbors[0].timers.keepalive: 4s is out of range (1s to 3s)`}},
 	{"a restart time that RFC 4724 has no room for", neighbor("address: 192.0.2.2\n      graceful-restart: 2h"), []string{`f:7:25: bgp.neighbors[0].graceful-restart: 2h is out of range (1s to 4095s)`}},
-	{"graceful restart that is a word", neighbor("address: 192.0.2.2\n      graceful-restart: on"), []string{`f:7:25: bgp.neighbors[0].graceful-restart: on is not off, helper, or a restart time such as 120s`}},
+	{"graceful restart that is a word", neighbor("address: 192.0.2.2\n      graceful-restart: on"), []string{`f:7:25: bgp.neighbors[0].graceful-restart: on is not off, helper, a restart time such as 120s, or a mapping`}},
+	{"full graceful restart without time", neighbor("address: 192.0.2.2\n      graceful-restart: {mode: full}"), []string{`f:7:25: bgp.neighbors[0].graceful-restart.time: missing, required with mode full`}},
+	{"a restart time of a helper", neighbor("address: 192.0.2.2\n      graceful-restart: {mode: helper, time: 120s}"), []string{`f:7:40: bgp.neighbors[0].graceful-restart.time: not allowed with mode helper`}},
+	{"long-lived routes without graceful restart", neighbor("address: 192.0.2.2\n      graceful-restart: {mode: off, long-lived: 1h}"), []string{`f:7:37: bgp.neighbors[0].graceful-restart.long-lived: not allowed with mode off`}},
+	{"a long life that RFC 9494 has no room for", neighbor("address: 192.0.2.2\n      graceful-restart: {long-lived: 16777216s}"), []string{`f:7:38: bgp.neighbors[0].graceful-restart.long-lived: 16777216s is out of range (1s to 16777215s)`}},
+	{"a mode of graceful restart that is not there", neighbor("address: 192.0.2.2\n      graceful-restart: {mode: on}"), []string{`f:7:32: bgp.neighbors[0].graceful-restart.mode: on is not one of helper, off, full`}},
+	{"several paths in no direction", neighbor("address: 192.0.2.2\n      add-path: yes"), []string{`f:7:17: bgp.neighbors[0].add-path: yes is not one of off, receive, send, both`}},
 	{"a limit of zero", neighbor("address: 192.0.2.2\n      max-prefixes: 0"), []string{`f:7:21: bgp.neighbors[0].max-prefixes: 0 is out of range (1 to 2147483647)`}},
 	{"dynamic neighbours without listener", base + "bgp:\n  listen: off\n  dynamic-neighbors: [{prefix: ::/0, asn: 1}]\n", []string{`f:6:22: bgp.dynamic-neighbors: they need a listener, and listen is off`}},
 	{"dynamic neighbours that are passive", base + "bgp:\n  dynamic-neighbors: [{prefix: ::/0, asn: 1, passive: true}]\n", []string{`f:5:46: bgp.dynamic-neighbors[0].passive: unknown key (prefix, ` + peeringKeys + `)`}},
@@ -129,10 +164,47 @@ var malformed = []struct {
 	{"the same name twice", "vnis:\n  - {vni: 1, name: a}\n  - {vni: 2, name: a}\n", []string{`f:3:20: vnis[1].name: a is that of vnis[0] already (line 2)`}},
 	{"a gateway of two VNIs", vni("vni: 1\n  - vni: 2\n    gateway: 2001:db8::1"), []string{`f:9:14: vnis[1].gateway: 2001:db8::1 is that of vnis[0] already (line 7)`}},
 	{"a route distinguisher of two VNIs", "vnis:\n  - {vni: 1, rd: 1:1}\n  - {vni: 2, rd: 1:1}\n", []string{`f:3:18: vnis[1].rd: 1:1 is that of vnis[0] already (line 2)`}},
-	{"vxlan without gateway", base + "bgp: {}\nvnis:\n  - vni: 1\n", []string{`f:6:5: vnis[0].gateway: missing, required for vxlan`}},
+	{"vxlan without gateway", base + "bgp: {}\nvnis:\n  - vni: 1\n", []string{`f:6:5: vnis[0].gateway: missing, required with encapsulation vxlan`}},
 	{"a gateway of IPv4", vni("vni: 1", "192.0.2.1"), []string{`f:7:14: vnis[0].gateway: 192.0.2.1 is not an IPv6 address of a host (not link-local, not ::1)`}},
 	{"a link-local gateway", vni("vni: 1", "fe80::1"), []string{`f:7:14: vnis[0].gateway: fe80::1 is not an IPv6 address of a host (not link-local, not ::1)`}},
-	{"an encapsulation that is not there", vni("vni: 1\n    encapsulation: srv6"), []string{`f:7:20: vnis[0].encapsulation: srv6 is not one of vxlan, ip-in-ip`}},
+	{"an encapsulation that is not there", vni("vni: 1\n    encapsulation: gre"), []string{`f:7:20: vnis[0].encapsulation: gre is not one of vxlan, ip-in-ip, srv6, mpls, none`}},
+	{"a family that is not there", vni("vni: 1\n    family: vpnv4"), []string{`f:7:13: vnis[0].family: vpnv4 is not one of evpn, vpn, unicast`}},
+	{"EVPN with labels of MPLS", vni("vni: 1\n    family: evpn\n    encapsulation: mpls"), []string{`f:7:13: vnis[0].family: evpn does not go with encapsulation mpls, want encapsulation vxlan or ip-in-ip or srv6`}},
+	{"VPN with the default encapsulation", vni("vni: 1\n    family: vpn"), []string{`f:7:13: vnis[0].family: vpn does not go with encapsulation vxlan, want encapsulation srv6 or mpls`}},
+	{"unicast with an encapsulation", vni("vni: 1\n    family: unicast\n    encapsulation: vxlan"), []string{`f:7:13: vnis[0].family: unicast does not go with encapsulation vxlan, want encapsulation none`}},
+	{"unicast without gateway", base + "bgp: {}\nvnis:\n  - vni: 1\n    family: unicast\n", []string{`f:6:5: vnis[0].gateway: missing, required with encapsulation none`}},
+	{"unicast with what VPN routes have", vni("vni: 1\n    family: unicast\n    rd: auto\n    auto-rt: none\n    import: {targets: []}\n    export: [1:1]"), []string{
+		`f:8:5: vnis[0].rd: not allowed with family unicast, which has no route distinguishers`,
+		`f:9:5: vnis[0].auto-rt: not allowed with family unicast, which has no route targets`,
+		`f:10:14: vnis[0].import.targets: not allowed with family unicast, which has no route targets`,
+		`f:11:13: vnis[0].export: a list of route targets, and family unicast has none, want a mapping`}},
+	{"segments of vxlan", vni("vni: 1\n    srv6: {}"), []string{`f:7:5: vnis[0].srv6: not allowed with encapsulation vxlan`}},
+	{"a behaviour that is not there", srv6("{behavior: dt2u}"), []string{`f:8:22: vnis[0].srv6.behavior: dt2u is not one of dt46, dx`}},
+	{"a segment without function", srv6("{block: 120}"), []string{`f:8:11: vnis[0].srv6: block 120 and node 16 are 136 bits, want at most 127`}},
+	{"a locator without block", srv6("{block: 0, node: 127}"), []string{
+		`f:8:19: vnis[0].srv6.block: 0 is out of range (1 to 127)`,
+		`f:8:28: vnis[0].srv6.node: 127 is out of range (0 to 126)`}},
+	{"a label of vxlan", vni("vni: 1\n    label: 16"), []string{`f:7:5: vnis[0].label: not allowed with encapsulation vxlan`}},
+	{"a label that is reserved for others", mpls("{vni: 1, encapsulation: mpls, gateway: \"2001:db8::1\", label: 15}"), []string{`f:6:66: vnis[0].label: 15 is out of range (16 to 1048575)`}},
+	{"a label of two VNIs", mpls("{vni: 1, encapsulation: mpls, gateway: \"2001:db8::1\", label: 16}", "{vni: 2, encapsulation: mpls, gateway: \"2001:db8::2\", label: 16}"), []string{`f:7:66: vnis[1].label: 16 is that of vnis[0] already (line 6)`}},
+	{"MPLS without labels", mpls("{vni: 1, encapsulation: mpls, gateway: \"2001:db8::1\"}"), []string{`f:6:5: vnis[0].label: missing, required without mpls.labels`}},
+	{"MPLS with too few labels", "mpls: {labels: 16-18}\n" + mpls(
+		"{vni: 1, encapsulation: mpls, gateway: \"2001:db8::1\"}", "{vni: 2, encapsulation: mpls, gateway: \"2001:db8::2\", label: 17}",
+		"{vni: 3, encapsulation: mpls, gateway: \"2001:db8::3\"}", "{vni: 4, encapsulation: mpls, gateway: \"2001:db8::4\"}"), []string{`f:1:16: mpls.labels: 16-18 has room for 2 of the 3 VNIs that need a label`}},
+	{"an import from odd VNIs", "vnis:\n  - {vni: 1, import-from: [1, 2, 3, 2, 0]}\n  - {vni: 2}\n", []string{
+		`f:2:28: vnis[0].import-from[0]: 1 is the VNI itself, want other ones`,
+		`f:2:34: vnis[0].import-from[2]: 3 is not configured, want VNIs of this file`,
+		`f:2:37: vnis[0].import-from[3]: 2 is there already (line 2)`,
+		`f:2:40: vnis[0].import-from[4]: 0 is out of range (1 to 4294967295)`}},
+	{"an originated prefix twice", vni("vni: 1\n    originate:\n      - 0.0.0.0/0\n      - prefix: 0.0.0.0/0"), []string{`f:9:17: vnis[0].originate[1].prefix: 0.0.0.0/0 is that of vnis[0].originate[0] already (line 8)`}},
+	{"an originated prefix that is missing", vni("vni: 1\n    originate: [{hold-down: 1s}]"), []string{`f:7:17: vnis[0].originate[0].prefix: missing, required`}},
+	{"an originated prefix that stays too long", vni("vni: 1\n    originate: [{prefix: 0.0.0.0/0, hold-down: 2h}]"), []string{`f:7:48: vnis[0].originate[0].hold-down: 2h is out of range (0s to 1h)`}},
+	{"an originated prefix without gateway", "vnis: [{vni: 1, encapsulation: srv6, originate: [0.0.0.0/0]}]\n", []string{`f:1:8: vnis[0].gateway: missing, required for originate`}},
+	{"an originated prefix and a gateway missing", base + "bgp: {}\nvnis: [{vni: 1, originate: [0.0.0.0/0]}]\n", []string{`f:5:8: vnis[0].gateway: missing, required for originate`}},
+	{"an aggregate twice", vni("vni: 1\n    aggregates:\n      - prefix: 10.0.0.0/8\n        summary-only: true\n      - 10.0.0.0/8"), []string{`f:10:9: vnis[0].aggregates[1]: 10.0.0.0/8 is that of vnis[0].aggregates[0] already (line 8)`}},
+	{"an aggregate with host bits", vni("vni: 1\n    aggregates: [10.0.0.1/8]"), []string{`f:7:18: vnis[0].aggregates[0]: 10.0.0.1/8 has host bits, want 10.0.0.0/8`}},
+	{"an aggregate of nothing", vni("vni: 1\n    aggregates: [[]]"), []string{`f:7:18: vnis[0].aggregates[0]: a list, want a prefix such as 10.0.0.0/8 or 2001:db8::/32`}},
+	{"an aggregate of next hops of their own", vni("vni: 1\n    encapsulation: ip-in-ip\n    aggregates: [10.0.0.0/8]"), []string{`f:8:5: vnis[0].aggregates: not allowed with encapsulation ip-in-ip, whose packets do not come through the gateway`}},
 	{"the zero route distinguisher", vni("vni: 1\n    rd: 0:0"), []string{`f:7:9: vnis[0].rd: 0:0 is reserved, want another route distinguisher`}},
 	{"a route distinguisher without colon", vni("vni: 1\n    rd: 200"), []string{`f:7:9: vnis[0].rd: 200 is not a route distinguisher, such as 65001:200 or 192.0.2.1:200`}},
 	{"rfc8365 and a 4-octet system", "router-id: 1.1.1.1\nasn: 65536\ndomain: 1:1\nbgp: {}\nvnis: [{vni: 1, encapsulation: ip-in-ip, auto-rt: rfc8365}]\n", []string{`f:5:51: vnis[0].auto-rt: rfc8365 has no room for asn 65536 (1 to 65535)`}},
@@ -142,13 +214,46 @@ var malformed = []struct {
 	{"an import that is a word", vni("vni: 1\n    import: all"), []string{`f:7:13: vnis[0].import: all is not a list of route targets, or a mapping`}},
 	{"a target without quotes in braces", base + "bgp: {}\nvnis:\n  - {vni: 1, encapsulation: ip-in-ip, import: [65000:1]}\n",
 		[]string{`f:6:48: vnis[0].import[0]: 65000: 1 is a mapping, want a route target (in quotes: "65000:1")`}},
-	{"types of an import", vni("vni: 1\n    import: {types: [nat]}"), []string{`f:7:14: vnis[0].import.types: unknown key (targets, prefixes, max-prefixes)`}},
-	{"an export of no type", vni("vni: 1\n    export: {types: []}"), []string{`f:7:21: vnis[0].export.types: an empty list, want some of standard, nat, loadbalancer-target`}},
+	{"flow specifications of an import", vni("vni: 1\n    import: {flowspec: off}"), []string{`f:7:14: vnis[0].import.flowspec: unknown key (targets, types, prefixes, rules, max-prefixes)`}},
+	{"an export of no type", vni("vni: 1\n    export: {types: []}"), []string{`f:7:21: vnis[0].export.types: an empty list, want some types (standard, nat, loadbalancer-target)`}},
 	{"a rule about nothing", rule("{le: 24}"), []string{`f:9:11: vnis[0].import.prefixes[0]: want one prefix to allow or to deny`}},
 	{"a rule that cannot decide", rule("{allow: ::/0, deny: ::/0}"), []string{`f:9:11: vnis[0].import.prefixes[0]: want one prefix to allow or to deny`}},
 	{"a rule with host bits", rule("{allow: 10.1.0.0/8}"), []string{`f:9:19: vnis[0].import.prefixes[0].allow: 10.1.0.0/8 has host bits, want 10.0.0.0/8`}},
 	{"a rule with a length shorter than its prefix", rule("{allow: 10.0.0.0/8, ge: 7}"), []string{`f:9:35: vnis[0].import.prefixes[0].ge: 7 is out of range (8 to 32)`}},
 	{"a rule with crossed lengths", rule("{deny: 10.0.0.0/8, ge: 24, le: 16}"), []string{`f:9:42: vnis[0].import.prefixes[0].le: 16 is out of range (24 to 32)`}},
+	{"a prefix with a length shorter than itself", policy("import", "when: {prefixes: [{prefix: 10.0.0.0/8, ge: 7}]}\n          then: accept"), []string{`f:9:54: vnis[0].import.rules[0].when.prefixes[0].ge: 7 is out of range (8 to 32)`}},
+	{"a prefix without prefix", policy("import", "when: {prefixes: [{ge: 7}]}\n          then: accept"), []string{`f:9:29: vnis[0].import.rules[0].when.prefixes[0].prefix: missing, required`}},
+	{"a prefix that is denied", policy("import", "when: {prefixes: [{deny: 10.0.0.0/8}]}\n          then: accept"), []string{
+		`f:9:29: vnis[0].import.rules[0].when.prefixes[0].prefix: missing, required`,
+		`f:9:30: vnis[0].import.rules[0].when.prefixes[0].deny: unknown key (prefix, ge, le)`}},
+	{"a policy rule that does nothing", policy("export", "when: {types: [nat]}"), []string{`f:9:11: vnis[0].export.rules[0].then: missing, required without set`}},
+	{"a policy rule that changes nothing", policy("export", "set: {}"), []string{`f:9:16: vnis[0].export.rules[0].set: an empty mapping, want something to change`}},
+	{"a policy rule that is a word", policy("export", "accept"), []string{`f:9:11: vnis[0].export.rules[0]: accept is not a rule (name, when, set, then)`}},
+	{"a policy that is a word", vni("vni: 1\n    import: {rules: accept}"), []string{`f:7:21: vnis[0].import.rules: accept is not a list of rules (name, when, set, then)`}},
+	{"an end of a policy that is not there", policy("export", "then: deny"), []string{`f:9:17: vnis[0].export.rules[0].then: deny is not one of continue, accept, refuse`}},
+	{"a condition on nothing", policy("export", "when: {prefixes: [], types: [], nexthops: [], communities: [], large-communities: []}\n          then: accept"), []string{
+		`f:9:28: vnis[0].export.rules[0].when.prefixes: an empty list, want some prefixes`,
+		`f:9:39: vnis[0].export.rules[0].when.types: an empty list, want some types (standard, nat, loadbalancer-target)`,
+		`f:9:53: vnis[0].export.rules[0].when.nexthops: an empty list, want some prefixes`,
+		`f:9:70: vnis[0].export.rules[0].when.communities: an empty list, want some communities`,
+		`f:9:93: vnis[0].export.rules[0].when.large-communities: an empty list, want some large communities`}},
+	{"a condition twice", policy("export", "when: {prefixes: [{prefix: 10.0.0.0/8}, 10.0.0.0/8]}\n          then: accept"), []string{`f:9:51: vnis[0].export.rules[0].when.prefixes[1]: 10.0.0.0/8 is there already (line 9)`}},
+	{"a type of next hop that is not there", policy("export", "when: {types: [anycast]}\n          then: accept"), []string{`f:9:26: vnis[0].export.rules[0].when.types[0]: anycast is not one of standard, nat, loadbalancer-target`}},
+	{"a next hop that is no prefix", policy("import", "when: {nexthops: [\"2001:db8::1\"]}\n          then: accept"), []string{`f:9:29: vnis[0].import.rules[0].when.nexthops[0]: 2001:db8::1 is not a prefix such as 10.0.0.0/8 or 2001:db8::/32`}},
+	{"a community of an import", policy("import", "set: {communities: [\"1:1\"]}"), []string{`f:9:17: vnis[0].import.rules[0].set.communities: unknown key (local-preference, med)`}},
+	{"a large community of an import", policy("import", "set: {large-communities: [\"1:1:1\"]}"), []string{`f:9:17: vnis[0].import.rules[0].set.large-communities: unknown key (local-preference, med)`}},
+	{"a community that is unknown", policy("export", "set: {communities: [no-import]}"), []string{`f:9:31: vnis[0].export.rules[0].set.communities[0]: no-import is not a community such as 65000:100, nor one of graceful-shutdown, accept-own, llgr-stale, no-llgr, blackhole, no-export, no-advertise, no-export-subconfed, no-peer`}},
+	{"a community with too large a number", policy("export", "set: {communities: [\"1:65536\"]}"), []string{`f:9:31: vnis[0].export.rules[0].set.communities[0]: 1:65536: number 65536 is out of range (0 to 65535)`}},
+	{"a community of three numbers", policy("export", "set: {communities: [\"1:1:1\"]}"), []string{`f:9:31: vnis[0].export.rules[0].set.communities[0]: 1:1:1 is not a community such as 65000:100, nor one of graceful-shutdown, accept-own, llgr-stale, no-llgr, blackhole, no-export, no-advertise, no-export-subconfed, no-peer`}},
+	{"a community by name and by number", policy("export", "set: {communities: [no-export, \"65535:65281\"]}"), []string{`f:9:42: vnis[0].export.rules[0].set.communities[1]: 65535:65281 is there already (line 9)`}},
+	{"a large community of two numbers", policy("export", "set: {large-communities: [\"1:1\"]}"), []string{`f:9:37: vnis[0].export.rules[0].set.large-communities[0]: 1:1 is not a large community, such as 65000:1:2`}},
+	{"a large community with too large a number", policy("export", "set: {large-communities: [\"1:4294967296:1\"]}"), []string{`f:9:37: vnis[0].export.rules[0].set.large-communities[0]: 1:4294967296:1: number 4294967296 is out of range (0 to 4294967295)`}},
+	{"a community without quotes in braces", policy("export", "set: {communities: [65000:100]}"), []string{`f:9:31: vnis[0].export.rules[0].set.communities[0]: 65000: 100 is a mapping, want a community (in quotes: "65000:100")`}},
+	{"a negative MED", policy("export", "set: {med: -1}"), []string{`f:9:22: vnis[0].export.rules[0].set.med: -1 is out of range (0 to 4294967295)`}},
+	{"a local preference beyond 32 bits", policy("import", "set: {local-preference: 4294967296}"), []string{`f:9:35: vnis[0].import.rules[0].set.local-preference: 4294967296 is out of range (0 to 4294967295)`}},
+	{"two policy rules of one name", policy("import", "name: a\n          then: accept\n        - name: a\n          then: refuse"), []string{`f:11:17: vnis[0].import.rules[1].name: a is that of vnis[0].import.rules[0] already (line 9)`}},
+	{"a policy rule with the name of another's place", policy("import", "then: accept\n        - name: rule-1\n          then: refuse"), []string{`f:10:17: vnis[0].import.rules[1].name: rule-1 is that of vnis[0].import.rules[0] already (line 9)`}},
+	{"a policy rule in the place of another's name", policy("import", "name: rule-2\n          then: accept\n        - then: refuse"), []string{`f:11:11: vnis[0].import.rules[1].name: rule-2 is that of vnis[0].import.rules[0] already (line 9)`}},
 
 	// Several at once, in order of position.
 	{"everything wrong at once", "http: 1\nasn: x\nlog: {level: 1}\nfoo: 1\n", []string{
@@ -159,8 +264,9 @@ var malformed = []struct {
 }
 
 const (
-	rootKeys    = "router-id, asn, domain, state-directory, vxlan, metalbond, bgp, vnis, log, http"
-	peeringKeys = "asn, local-asn, local-address, description, multihop, password-file, families, route-reflector-client, timers, graceful-restart, max-prefixes"
+	rootKeys    = "router-id, asn, domain, domain-id, state-directory, vxlan, mpls, metalbond, bgp, vnis, log, http"
+	familyWords = "evpn, vpnv4, vpnv6, ipv4, ipv6, rtc, ipv4-flowspec, ipv6-flowspec"
+	peeringKeys = "asn, local-asn, local-address, description, multihop, password-file, families, route-reflector-client, timers, graceful-restart, add-path, max-prefixes"
 )
 
 func neighbor(text string) string {
@@ -179,6 +285,20 @@ func vni(text string, gateway ...string) string {
 		return base + "bgp: {}\nvnis:\n  - " + first + "\n" + rest + "\n    gateway: " + address + "\n"
 	}
 	return base + "bgp: {}\nvnis:\n  - " + first + "\n    gateway: " + address + "\n" + rest + "\n"
+}
+
+func srv6(text string) string {
+	return vni("vni: 1\n    encapsulation: srv6\n    srv6: " + text)
+}
+
+// mpls returns a file whose VNIs begin in line 6.
+func mpls(vnis ...string) string {
+	return base + "bgp: {}\nvnis:\n  - " + strings.Join(vnis, "\n  - ") + "\n"
+}
+
+// policy returns a file whose first rule of a direction begins in line 9.
+func policy(direction, text string) string {
+	return vni("vni: 1\n    " + direction + ":\n      rules:\n        - " + text)
 }
 
 func rule(text string) string {

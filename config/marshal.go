@@ -21,26 +21,30 @@ func (c *Config) Marshal() ([]byte, error) {
 	if c.Domain != (ExtendedCommunity{}) {
 		w.text("domain", c.Domain.String())
 	}
-	w.optional("state-directory", c.StateDirectory)
-	if c.VXLAN != (VXLAN{}) {
-		w.section("vxlan", func() {
-			w.addr("local", c.VXLAN.Local)
-			if c.VXLAN.RouterMAC != (MAC{}) {
-				w.text("router-mac", c.VXLAN.RouterMAC.String())
-			}
-		})
+	if c.DomainID != (DomainID{}) {
+		w.text("domain-id", c.DomainID.String())
 	}
+	w.optional("state-directory", c.StateDirectory)
+	w.section("vxlan", func() {
+		w.addr("local", c.VXLAN.Local)
+		if c.VXLAN.RouterMAC != (MAC{}) {
+			w.text("router-mac", c.VXLAN.RouterMAC.String())
+		}
+	})
+	w.section("mpls", func() {
+		if c.MPLS.Labels != (LabelRange{}) {
+			w.text("labels", c.MPLS.Labels.String())
+		}
+	})
 	w.section("metalbond", func() { w.metalBond(&c.MetalBond) })
 	if c.BGP != nil {
 		w.section("bgp", func() { w.bgp(c.BGP) })
 	}
-	if len(c.VNIs) > 0 {
-		w.section("vnis", func() {
-			for i := range c.VNIs {
-				w.item(func() { w.vni(&c.VNIs[i]) })
-			}
-		})
-	}
+	w.section("vnis", func() {
+		for i := range c.VNIs {
+			w.item(func() { w.vni(&c.VNIs[i]) })
+		}
+	})
 	w.section("log", func() {
 		w.text("level", c.Log.Level.String())
 		w.text("format", c.Log.Format.String())
@@ -61,47 +65,49 @@ func (w *writer) metalBond(m *MetalBond) {
 	w.text("nexthops", m.NextHops.String())
 	w.text("pace", m.Pace.String())
 	w.text("server-pace", m.ServerPace.String())
-	if len(m.Clients) > 0 {
-		w.section("clients", func() {
-			for _, c := range m.Clients {
-				w.item(func() {
-					w.text("source", c.Source.String())
-					w.text("pace", c.Pace.String())
-				})
-			}
-		})
-	}
+	w.section("clients", func() {
+		for _, c := range m.Clients {
+			w.item(func() {
+				w.text("source", c.Source.String())
+				w.text("pace", c.Pace.String())
+			})
+		}
+	})
 }
 
 func (w *writer) bgp(b *BGP) {
+	w.optional("attach", b.Attach)
+	w.duration("attach-hold", b.AttachHold)
+	list(w, "next-hops", b.NextHops, netip.Addr.String)
+	w.number("lossless-asn", uint64(b.LosslessASN))
+	w.duration("settle", b.Settle)
+	if b.Attach != "" {
+		return // gobgpd has its own
+	}
 	if b.GoBGPConfig == "" {
 		w.listens("listen", b.Listen)
 	}
 	w.orOff("api", b.API)
 	w.optional("gobgp-config", b.GoBGPConfig)
 	w.addr("cluster-id", b.ClusterID)
-	if len(b.Neighbors) > 0 {
-		w.section("neighbors", func() {
-			for _, n := range b.Neighbors {
-				w.item(func() {
-					w.addr("address", n.Address)
-					w.number("port", uint64(n.Port))
-					w.boolean("passive", n.Passive)
-					w.peering(&n.Peering)
-				})
-			}
-		})
-	}
-	if len(b.DynamicNeighbors) > 0 {
-		w.section("dynamic-neighbors", func() {
-			for _, n := range b.DynamicNeighbors {
-				w.item(func() {
-					w.text("prefix", n.Prefix.String())
-					w.peering(&n.Peering)
-				})
-			}
-		})
-	}
+	w.section("neighbors", func() {
+		for _, n := range b.Neighbors {
+			w.item(func() {
+				w.addr("address", n.Address)
+				w.number("port", uint64(n.Port))
+				w.boolean("passive", n.Passive)
+				w.peering(&n.Peering)
+			})
+		}
+	})
+	w.section("dynamic-neighbors", func() {
+		for _, n := range b.DynamicNeighbors {
+			w.item(func() {
+				w.text("prefix", n.Prefix.String())
+				w.peering(&n.Peering)
+			})
+		}
+	})
 }
 
 func (w *writer) peering(p *Peering) {
@@ -118,61 +124,124 @@ func (w *writer) peering(p *Peering) {
 		w.duration("keepalive", p.Timers.Keepalive)
 		w.duration("connect-retry", p.Timers.ConnectRetry)
 	})
-	switch p.GracefulRestart.Mode {
-	case GracefulRestartHelper:
-		w.text("graceful-restart", "helper")
-	case GracefulRestartOff:
-		w.text("graceful-restart", "off")
-	default:
-		w.duration("graceful-restart", p.GracefulRestart.Time)
-	}
+	w.section("graceful-restart", func() {
+		g := &p.GracefulRestart
+		w.text("mode", g.Mode.String())
+		w.seconds("time", g.Time)
+		w.seconds("long-lived", g.LongLived)
+	})
+	w.text("add-path", p.AddPath.String())
 	w.number("max-prefixes", uint64(p.MaxPrefixes))
 }
 
 func (w *writer) vni(v *VNI) {
 	w.number("vni", uint64(v.VNI))
 	w.optional("name", v.Name)
+	w.text("family", v.Family.String())
 	w.text("encapsulation", v.Encapsulation.String())
-	if v.RD == (RD{}) {
-		w.text("rd", "auto")
-	} else {
-		w.text("rd", v.RD.String())
+	if v.Encapsulation == EncapSRv6 {
+		w.section("srv6", func() {
+			w.text("behavior", v.SRv6.Behavior.String())
+			w.text("next-hop", v.SRv6.NextHop.String())
+			w.line("block", strconv.Itoa(int(v.SRv6.Block)))
+			w.line("node", strconv.Itoa(int(v.SRv6.Node)))
+		})
 	}
-	w.text("auto-rt", v.AutoRT.String())
+	w.number("label", uint64(v.Label))
+	if v.Family != VNIFamilyUnicast {
+		w.orAuto("rd", v.RD)
+		w.text("auto-rt", v.AutoRT.String())
+	}
 	w.section("import", func() {
-		w.targets(texts(v.Import.Targets, TargetMatch.String))
-		w.rules(v.Import.Prefixes)
+		if v.Family != VNIFamilyUnicast {
+			w.targets(texts(v.Import.Targets, TargetMatch.String))
+		}
+		list(w, "types", v.Import.Types, HopType.String)
+		w.prefixRules(v.Import.Prefixes)
+		w.rules(v.Import.Rules)
 		w.number("max-prefixes", uint64(v.Import.MaxPrefixes))
 	})
 	w.section("export", func() {
-		w.targets(texts(v.Export.Targets, RouteTarget.String))
+		if v.Family != VNIFamilyUnicast {
+			w.targets(texts(v.Export.Targets, RouteTarget.String))
+		}
 		list(w, "types", v.Export.Types, HopType.String)
-		w.rules(v.Export.Prefixes)
+		w.prefixRules(v.Export.Prefixes)
+		w.rules(v.Export.Rules)
+		w.text("flowspec", v.Export.FlowSpec.String())
 		w.number("max-prefixes", uint64(v.Export.MaxPrefixes))
+	})
+	list(w, "import-from", v.ImportFrom, func(n uint32) string { return strconv.FormatUint(uint64(n), 10) })
+	w.section("originate", func() {
+		for _, o := range v.Originate {
+			w.item(func() {
+				w.text("prefix", o.Prefix.String())
+				w.duration("hold-down", o.HoldDown)
+			})
+		}
+	})
+	w.section("aggregates", func() {
+		for _, a := range v.Aggregates {
+			w.item(func() {
+				w.text("prefix", a.Prefix.String())
+				w.boolean("summary-only", a.SummaryOnly)
+			})
+		}
 	})
 	w.addr("gateway", v.Gateway)
 	w.text("nexthops", v.NextHops.String())
 	w.number("max-prefixes", uint64(v.MaxPrefixes))
 }
 
-func (w *writer) rules(rules []PrefixRule) {
-	if len(rules) == 0 {
-		return
-	}
+func (w *writer) prefixRules(rules []PrefixRule) {
 	w.section("prefixes", func() {
 		for _, r := range rules {
 			w.item(func() {
 				if r.Allow {
-					w.text("allow", r.Prefix.String())
+					w.prefixRule("allow", r)
 				} else {
-					w.text("deny", r.Prefix.String())
+					w.prefixRule("deny", r)
 				}
-				ge, le := r.bounds()
-				w.line("ge", strconv.Itoa(ge))
-				w.line("le", strconv.Itoa(le))
 			})
 		}
 	})
+}
+
+func (w *writer) prefixRule(key string, r PrefixRule) {
+	ge, le := r.bounds()
+	w.text(key, r.Prefix.String())
+	w.line("ge", strconv.Itoa(ge))
+	w.line("le", strconv.Itoa(le))
+}
+
+func (w *writer) rules(rules []Rule) {
+	w.section("rules", func() {
+		for i := range rules {
+			w.item(func() { w.rule(&rules[i]) })
+		}
+	})
+}
+
+func (w *writer) rule(r *Rule) {
+	w.optional("name", r.Name)
+	w.section("when", func() {
+		w.section("prefixes", func() {
+			for _, p := range r.When.Prefixes {
+				w.item(func() { w.prefixRule("prefix", p) })
+			}
+		})
+		list(w, "types", r.When.Types, HopType.String)
+		list(w, "nexthops", r.When.NextHops, netip.Prefix.String)
+		list(w, "communities", r.When.Communities, Community.String)
+		list(w, "large-communities", r.When.LargeCommunities, LargeCommunity.String)
+	})
+	w.section("set", func() {
+		list(w, "communities", r.Set.Communities, Community.String)
+		list(w, "large-communities", r.Set.LargeCommunities, LargeCommunity.String)
+		w.value("local-preference", r.Set.LocalPref)
+		w.value("med", r.Set.MED)
+	})
+	w.text("then", r.Then.String())
 }
 
 // writer writes YAML. Whatever has no value is left out.
@@ -194,11 +263,19 @@ func (w *writer) line(key, value string) {
 	fmt.Fprintf(w, "%s%s:%s\n", indent, key, value)
 }
 
+// section writes a key and what body writes below it, or nothing if that is
+// nothing.
 func (w *writer) section(key string, body func()) {
+	start, dash := w.Len(), w.dash
 	w.line(key, "")
+	inside := w.Len()
 	w.depth++
 	body()
 	w.depth--
+	if w.Len() == inside {
+		w.Truncate(start)
+		w.dash = dash
+	}
 }
 
 func (w *writer) item(body func()) {
@@ -223,6 +300,14 @@ func (w *writer) orOff(key, value string) {
 	w.text(key, value)
 }
 
+func (w *writer) orAuto(key string, rd RD) {
+	if rd == (RD{}) {
+		w.text(key, "auto")
+		return
+	}
+	w.text(key, rd.String())
+}
+
 func (w *writer) addr(key string, a netip.Addr) {
 	if a.IsValid() {
 		w.text(key, a.String())
@@ -235,9 +320,23 @@ func (w *writer) number(key string, n uint64) {
 	}
 }
 
+// value writes a number that may be zero.
+func (w *writer) value(key string, n *uint32) {
+	if n != nil {
+		w.line(key, strconv.FormatUint(uint64(*n), 10))
+	}
+}
+
 func (w *writer) boolean(key string, b bool) { w.line(key, strconv.FormatBool(b)) }
 
 func (w *writer) duration(key string, d time.Duration) { w.text(key, duration(d)) }
+
+// seconds writes a duration of which zero is none.
+func (w *writer) seconds(key string, d time.Duration) {
+	if d != 0 {
+		w.duration(key, d)
+	}
+}
 
 func (w *writer) listens(key string, at []netip.AddrPort) {
 	if len(at) == 0 {

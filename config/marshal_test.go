@@ -68,6 +68,14 @@ func anyConfig(t *rapid.T) *Config {
 		copy(v[2:], administrator(t, v[0]))
 		c.Domain = v
 	}
+	if rapid.Bool().Draw(t, "domain-id") {
+		c.DomainID = DomainID(rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "domain-id"))
+		c.DomainID[5] |= 1 // not zero
+	}
+	if rapid.Bool().Draw(t, "mpls") {
+		first := rapid.Uint32Range(minLabel, 1000).Draw(t, "first")
+		c.MPLS.Labels = LabelRange{first, first + rapid.Uint32Range(5, maxLabel-1000).Draw(t, "labels")}
+	}
 	m := &c.MetalBond
 	*m = MetalBond{
 		Listen:     some(t, "listen", addrPort(0)),
@@ -95,14 +103,36 @@ func anyConfig(t *rapid.T) *Config {
 		c.VXLAN.RouterMAC = MAC(rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "mac"))
 		c.VXLAN.RouterMAC[0] = c.VXLAN.RouterMAC[0]&^1 | 2
 	}
-	for i, n := range some(t, "vnis", rapid.Uint32Range(1, 1<<24-1)) {
+	vnis := some(t, "vnis", rapid.Uint32Range(1, 1<<24-1))
+	for i, n := range vnis {
 		c.VNIs = append(c.VNIs, anyVNI(t, c, n, i))
+	}
+	for i := range c.VNIs {
+		for _, from := range vnis {
+			if from != c.VNIs[i].VNI && rapid.Bool().Draw(t, "import-from") {
+				c.VNIs[i].ImportFrom = append(c.VNIs[i].ImportFrom, from)
+			}
+		}
 	}
 	return c
 }
 
 func anyBGP(t *rapid.T, c *Config) *BGP {
-	b := &BGP{API: drawn(t, "api", rapid.SampledFrom([]string{"", "unix:///run/mbbgp/gobgp.sock", "unix:///run/a b:", "[::1]:50051"}))}
+	b := &BGP{
+		AttachHold:  time.Duration(rapid.Int64Range(0, int64(day)).Draw(t, "attach-hold")),
+		LosslessASN: drawn(t, "lossless", asn),
+		Settle:      time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "settle")),
+	}
+	for _, family := range []*rapid.Generator[netip.Addr]{addr4, addr6} {
+		if rapid.Bool().Draw(t, "next-hops") {
+			b.NextHops = append(b.NextHops, drawn(t, "next-hop", family))
+		}
+	}
+	if rapid.Bool().Draw(t, "attach") {
+		b.Attach = drawn(t, "attach", rapid.SampledFrom([]string{"127.0.0.1:50051", "[::1]:50051", "gobgpd.example:50051", "unix:///run/gobgp.sock"}))
+		return b
+	}
+	b.API = drawn(t, "api", rapid.SampledFrom([]string{"", "unix:///run/mbbgp/gobgp.sock", "unix:///run/a b:", "[::1]:50051"}))
 	if rapid.Bool().Draw(t, "gobgp") {
 		b.GoBGPConfig = "/etc/mbbgp/gobgpd.toml"
 		return b
@@ -155,7 +185,11 @@ func anyPeering(t *rapid.T, c *Config, remote netip.Addr) Peering {
 	}
 	p.Timers.Hold = seconds(t, 3, 65535)
 	p.Timers.Keepalive = seconds(t, 1, int64(p.Timers.Hold/time.Second/3))
-	p.GracefulRestart.Mode = GracefulRestartMode(rapid.Uint8Max(2).Draw(t, "restart"))
+	p.AddPath = enum[AddPath](t, addPathNames)
+	p.GracefulRestart.Mode = enum[GracefulRestartMode](t, gracefulRestartNames)
+	if p.GracefulRestart.Mode != GracefulRestartOff && rapid.Bool().Draw(t, "long-lived") {
+		p.GracefulRestart.LongLived = seconds(t, 1, 1<<24-1)
+	}
 	if p.GracefulRestart.Mode == GracefulRestartFull {
 		p.GracefulRestart.Time = seconds(t, 1, 4095)
 	}
@@ -164,50 +198,106 @@ func anyPeering(t *rapid.T, c *Config, remote netip.Addr) Peering {
 
 func anyVNI(t *rapid.T, c *Config, n uint32, i int) VNI {
 	v := VNI{
-		VNI:           n,
-		Encapsulation: enum[Encapsulation](t, encapsulationNames),
-		AutoRT:        enum[AutoRT](t, autoRTNames),
-		NextHops:      enum[NextHops](t, nextHopsNames),
-		MaxPrefixes:   rapid.IntRange(0, 1<<31-1).Draw(t, "most"),
+		VNI:         n,
+		Family:      enum[VNIFamily](t, vniFamilyNames),
+		NextHops:    enum[NextHops](t, nextHopsNames),
+		MaxPrefixes: rapid.IntRange(0, 1<<31-1).Draw(t, "most"),
 		Import: Import{
-			Targets:     some(t, "import", targetMatch),
-			Prefixes:    rapid.SliceOfN(prefixRule, 0, 3).Draw(t, "rules"),
+			Types:       anyTypes(t),
+			Prefixes:    few(t, "prefixes", prefixRule),
+			Rules:       anyRules(t, false),
 			MaxPrefixes: rapid.IntRange(0, 1<<31-1).Draw(t, "max"),
 		},
 		Export: Export{
-			Targets:     some(t, "export", routeTarget),
-			Types:       some(t, "types", rapid.Custom(func(t *rapid.T) HopType { return enum[HopType](t, hopTypeNames) })),
-			Prefixes:    rapid.SliceOfN(prefixRule, 0, 3).Draw(t, "rules"),
+			Types:       anyTypes(t),
+			Prefixes:    few(t, "prefixes", prefixRule),
+			Rules:       anyRules(t, true),
+			FlowSpec:    enum[FlowSpec](t, flowSpecNames),
 			MaxPrefixes: rapid.IntRange(0, 1<<31-1).Draw(t, "max"),
 		},
 	}
+	v.Encapsulation = drawn(t, "encapsulation", rapid.SampledFrom(vniEncapsulations[v.Family]))
 	if s := drawn(t, "name", text); s != "" {
 		v.Name = s + string(rune('a'+i)) // unique
 	}
-	if v.Encapsulation == EncapVXLAN && c.BGP != nil || rapid.Bool().Draw(t, "gateway") {
+	for _, p := range some(t, "originate", prefix) {
+		v.Originate = append(v.Originate, Originate{p, time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "hold-down"))})
+	}
+	through := v.Encapsulation != EncapSRv6 && v.Encapsulation != EncapIPinIP
+	if through {
+		for _, p := range some(t, "aggregates", prefix) {
+			v.Aggregates = append(v.Aggregates, Aggregate{p, rapid.Bool().Draw(t, "summary-only")})
+		}
+	}
+	if through && c.BGP != nil || len(v.Originate) > 0 || rapid.Bool().Draw(t, "gateway") {
 		a := netip.MustParseAddr("2001:db8::").As16()
 		a[14], a[15] = 1, byte(i)
 		v.Gateway = netip.AddrFrom16(a)
 	}
+	if v.Encapsulation == EncapSRv6 {
+		v.SRv6 = SRv6{
+			Behavior: enum[SIDBehavior](t, sidBehaviorNames),
+			NextHop:  enum[SIDNextHop](t, sidNextHopNames),
+			Block:    rapid.Uint8Range(1, 127).Draw(t, "block"),
+		}
+		v.SRv6.Node = rapid.Uint8Max(127-v.SRv6.Block).Draw(t, "node")
+	}
+	if v.Encapsulation == EncapMPLS && (c.MPLS.Labels == LabelRange{} || rapid.Bool().Draw(t, "label")) {
+		v.Label = c.MPLS.Labels.First + 1000*rapid.Uint32Range(0, 1).Draw(t, "label") + minLabel + uint32(i)
+	}
+	if v.Family != VNIFamilyUnicast {
+		anyTargets(t, c, &v, i)
+	}
+	return v
+}
+
+func anyTargets(t *rapid.T, c *Config, v *VNI, i int) {
+	v.AutoRT = enum[AutoRT](t, autoRTNames)
 	if v.AutoRT == AutoRTRFC8365 && c.ASN > 65535 {
 		v.AutoRT = AutoRTNone
 	}
-	if len(v.Export.Types) == 0 {
-		v.Export.Types = []HopType{HopStandard}
-	}
-	slices.Sort(v.Export.Types)
+	v.Import.Targets = some(t, "import", targetMatch)
+	v.Export.Targets = some(t, "export", routeTarget)
 	if rapid.Bool().Draw(t, "rd") {
 		v.RD = RD{1: rapid.Uint8Max(2).Draw(t, "type")}
 		copy(v.RD[2:], administrator(t, v.RD[1]))
 		v.RD[7] = byte(i + 1) // unique, not zero
 	}
-	if len(v.Import.Prefixes) == 0 {
-		v.Import.Prefixes = nil
+}
+
+func anyTypes(t *rapid.T) []HopType {
+	types := some(t, "types", hopType)
+	if types == nil {
+		return []HopType{HopStandard}
 	}
-	if len(v.Export.Prefixes) == 0 {
-		v.Export.Prefixes = nil
+	slices.Sort(types)
+	return types
+}
+
+func anyRules(t *rapid.T, exporting bool) []Rule {
+	var rules []Rule
+	for i := range rapid.IntRange(0, 3).Draw(t, "rules") {
+		r := Rule{Name: drawn(t, "name", text) + string(rune('a'+i)), Then: enum[Then](t, thenNames)} // unique
+		r.When = Match{
+			Prefixes:         some(t, "prefixes", rapid.Map(prefixRule, func(r PrefixRule) PrefixRule { r.Allow = false; return r })),
+			Types:            some(t, "types", hopType),
+			NextHops:         some(t, "nexthops", prefix),
+			Communities:      some(t, "communities", community),
+			LargeCommunities: some(t, "large", largeCommunity),
+		}
+		slices.Sort(r.When.Types)
+		if exporting {
+			r.Set.Communities = some(t, "communities", community)
+			r.Set.LargeCommunities = some(t, "large", largeCommunity)
+		}
+		for _, to := range []**uint32{&r.Set.LocalPref, &r.Set.MED} {
+			if rapid.Bool().Draw(t, "set") {
+				*to = new(rapid.Uint32().Draw(t, "preference"))
+			}
+		}
+		rules = append(rules, r)
 	}
-	return v
+	return rules
 }
 
 var (
@@ -233,6 +323,16 @@ var (
 		}
 		return TargetMatch{Target: routeTarget.Draw(t, "target")}
 	})
+	hopType   = rapid.Custom(func(t *rapid.T) HopType { return enum[HopType](t, hopTypeNames) })
+	community = rapid.Custom(func(t *rapid.T) Community {
+		if rapid.Bool().Draw(t, "well-known") {
+			return wellKnown[rapid.IntRange(0, len(wellKnown)-1).Draw(t, "name")].value
+		}
+		return Community(rapid.Uint32().Draw(t, "community"))
+	})
+	largeCommunity = rapid.Custom(func(t *rapid.T) LargeCommunity {
+		return LargeCommunity(rapid.SliceOfN(rapid.Uint32(), 3, 3).Draw(t, "community"))
+	})
 	prefixRule = rapid.Custom(func(t *rapid.T) PrefixRule {
 		r := PrefixRule{Allow: rapid.Bool().Draw(t, "allow"), Prefix: prefix.Draw(t, "prefix")}
 		r.GE = rapid.IntRange(r.Prefix.Bits(), r.Prefix.Addr().BitLen()).Draw(t, "ge")
@@ -250,6 +350,15 @@ func optional[T any](none T, g *rapid.Generator[T]) *rapid.Generator[T] {
 // some draws a few different values, nil if none.
 func some[T comparable](t *rapid.T, label string, g *rapid.Generator[T]) []T {
 	list := rapid.SliceOfNDistinct(g, 0, 3, func(v T) T { return v }).Draw(t, label)
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// few draws values of which some may be equal, nil if none.
+func few[T any](t *rapid.T, label string, g *rapid.Generator[T]) []T {
+	list := rapid.SliceOfN(g, 0, 3).Draw(t, label)
 	if len(list) == 0 {
 		return nil
 	}

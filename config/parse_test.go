@@ -131,8 +131,187 @@ func TestRulesGetTheirLengths(t *testing.T) {
 
 func TestGoBGPFileTakesThePlaceOfListenerAndNeighbours(t *testing.T) {
 	b := parsedFile(t, base+"bgp: {gobgp-config: /etc/mbbgp/gobgpd.toml, api: \"127.0.0.1:50051\"}\n").BGP
-	if diff := cmp.Diff(&BGP{GoBGPConfig: "/etc/mbbgp/gobgpd.toml", API: "127.0.0.1:50051"}, b, values...); diff != "" {
+	if diff := cmp.Diff(&BGP{
+		AttachHold: 90 * time.Second, LosslessASN: 65001, Settle: 10 * time.Second, GoBGPConfig: "/etc/mbbgp/gobgpd.toml", API: "127.0.0.1:50051",
+	}, b, values...); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAttachedSpeakerHasNoListenerAndNoNeighbours(t *testing.T) {
+	for address, want := range map[string]string{
+		"127.0.0.1:50051":             "127.0.0.1:50051",
+		"\"[2001:0db8::1]:50051\"":    "[2001:db8::1]:50051",
+		"gobgpd.example.net:50051":    "gobgpd.example.net:50051",
+		"unix:///run/gobgp/grpc.sock": "unix:///run/gobgp/grpc.sock",
+	} {
+		b := parsedFile(t, base+"bgp:\n  attach: "+address+"\n  attach-hold: 0s\n  lossless-asn: 65000\n  settle: 1m\n").BGP
+		if diff := cmp.Diff(&BGP{Attach: want, LosslessASN: 65000, Settle: time.Minute}, b, values...); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestNextHopsAreOneOfAFamily(t *testing.T) {
+	want := []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")}
+	if got := parsedFile(t, base+"bgp: {next-hops: [\"2001:db8::1\", 192.0.2.1]}\n").BGP.NextHops; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestGracefulRestartIsAWordATimeOrAMapping(t *testing.T) {
+	for text, want := range map[string]GracefulRestart{
+		"":                                   {},
+		"graceful-restart: helper":           {},
+		"graceful-restart: off":              {Mode: GracefulRestartOff},
+		"graceful-restart: 120s":             {Mode: GracefulRestartFull, Time: 2 * time.Minute},
+		"graceful-restart: {}":               {},
+		"graceful-restart: {mode: off}":      {Mode: GracefulRestartOff},
+		"graceful-restart: {time: 120s}":     {Mode: GracefulRestartFull, Time: 2 * time.Minute},
+		"graceful-restart: {long-lived: 1h}": {LongLived: time.Hour},
+		"graceful-restart: {mode: full, time: 1s, long-lived: 16777215s}": {GracefulRestartFull, time.Second, 16777215 * time.Second},
+	} {
+		if got := parsedFile(t, neighbor("address: 192.0.2.2\n      "+text)).BGP.Neighbors[0].GracefulRestart; got != want {
+			t.Errorf("%q is %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+func TestRouteTargetConstraintAloneIsASession(t *testing.T) {
+	n := parsedFile(t, neighbor("address: 192.0.2.2\n      families: [rtc]\n      add-path: both")).BGP.Neighbors[0]
+	if !slices.Equal(n.Families, []Family{FamilyRTC}) || !n.AddPath.Receives() || !n.AddPath.Sends() {
+		t.Errorf("%+v", n)
+	}
+}
+
+func TestFamilyAndEncapsulationFollowFromEachOther(t *testing.T) {
+	for _, row := range []struct {
+		text          string
+		family        VNIFamily
+		encapsulation Encapsulation
+		srv6          SRv6
+	}{
+		{"", VNIFamilyEVPN, EncapVXLAN, SRv6{}},
+		{"encapsulation: ip-in-ip", VNIFamilyEVPN, EncapIPinIP, SRv6{}},
+		{"encapsulation: srv6", VNIFamilyVPN, EncapSRv6, SRv6{Block: 48, Node: 16}},
+		{"encapsulation: srv6\n    family: evpn\n    srv6: {behavior: dx, node: 0}", VNIFamilyEVPN, EncapSRv6, SRv6{Behavior: SIDBehaviorDX, Block: 48}},
+		{"encapsulation: srv6\n    srv6: {next-hop: self, block: 32}", VNIFamilyVPN, EncapSRv6, SRv6{NextHop: SIDNextHopSelf, Block: 32, Node: 16}},
+		{"encapsulation: mpls\n    label: 16", VNIFamilyVPN, EncapMPLS, SRv6{}},
+		{"encapsulation: none", VNIFamilyUnicast, EncapNone, SRv6{}},
+		{"family: unicast", VNIFamilyUnicast, EncapNone, SRv6{}},
+		{"family: evpn", VNIFamilyEVPN, EncapVXLAN, SRv6{}},
+	} {
+		v := parsedFile(t, vni("vni: 1\n    nexthops: all\n    "+row.text)).VNIs[0]
+		if v.Family != row.family || v.Encapsulation != row.encapsulation || v.SRv6 != row.srv6 {
+			t.Errorf("%q is %v, %v, %+v, want %v, %v, %+v", row.text, v.Family, v.Encapsulation, v.SRv6, row.family, row.encapsulation, row.srv6)
+		}
+	}
+}
+
+func TestUnicastHasNoRouteTargets(t *testing.T) {
+	v := parsedFile(t, vni("vni: 1\n    family: unicast\n    import: {max-prefixes: 1}")).VNIs[0]
+	if v.AutoRT != AutoRTNone || v.Import.Targets != nil || v.Export.Targets != nil || v.Import.MaxPrefixes != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestLabelsOfTheRangeAreForVNIsWithoutOne(t *testing.T) {
+	c := parsedFile(t, "mpls: {labels: 16-17}\n"+mpls(
+		"{vni: 1, encapsulation: mpls, gateway: \"2001:db8::1\"}", "{vni: 2, encapsulation: mpls, gateway: \"2001:db8::2\", label: 17}",
+		"{vni: 3, encapsulation: mpls, gateway: \"2001:db8::3\", label: 1048575}"))
+	if want := (LabelRange{16, 17}); c.MPLS.Labels != want || c.VNIs[0].Label != 0 || c.VNIs[1].Label != 17 || c.VNIs[2].Label != 1048575 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestImportHasTheTypesOfExportUnlessItNamesThem(t *testing.T) {
+	for text, want := range map[string]string{
+		"export: [1:1]":                    "[standard]",
+		"export: {types: [nat, standard]}": "[standard nat]",
+		"export: {types: [nat, standard]}\n    import: {types: [loadbalancer-target, nat]}": "[nat loadbalancer-target]",
+	} {
+		if got := fmt.Sprint(parsedFile(t, vni("vni: 1\n    "+text)).VNIs[0].Import.Types); got != want {
+			t.Errorf("%q imports %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestPrefixesOfAVNIStandAloneOrWithSettings(t *testing.T) {
+	v := parsedFile(t, vni(`vni: 1
+    family: unicast
+    import-from: [2]
+    originate: [0.0.0.0/0, {prefix: "::/0", hold-down: 0s}]
+    aggregates:
+      - 10.0.0.0/8
+      - prefix: 2001:db8::/32
+        summary-only: true
+    gateway: 2001:db8::2
+  - vni: 2
+    nexthops: all`)).VNIs[0]
+	if want := []Originate{{netip.MustParsePrefix("0.0.0.0/0"), 10 * time.Second}, {netip.MustParsePrefix("::/0"), 0}}; !slices.Equal(v.Originate, want) {
+		t.Errorf("originates %v, want %v", v.Originate, want)
+	}
+	if want := []Aggregate{{netip.MustParsePrefix("10.0.0.0/8"), false}, {netip.MustParsePrefix("2001:db8::/32"), true}}; !slices.Equal(v.Aggregates, want) {
+		t.Errorf("aggregates %v, want %v", v.Aggregates, want)
+	}
+	if !slices.Equal(v.ImportFrom, []uint32{2}) {
+		t.Errorf("imports from %v", v.ImportFrom)
+	}
+}
+
+func TestPolicyKeepsTheOrderAndTheWordsOfTheFile(t *testing.T) {
+	v := parsedFile(t, vni(`vni: 1
+    export:
+      flowspec: redirect-rt
+      rules:
+        - name: anycast
+          when:
+            prefixes:
+              - 10.0.0.0/8
+              - {prefix: 10.1.0.0/16, ge: 24}
+              - {prefix: 10.2.0.0/16, le: 24}
+            types: [nat, standard]
+            nexthops: [2001:db8::/32]
+            communities: [65000:100, blackhole]
+            large-communities: [65000:1:2]
+          set:
+            communities: ["65000:200"]
+            large-communities: ["65000:3:4"]
+            local-preference: 0
+            med: 4294967295
+        - then: refuse
+        - set: {med: 1}
+          then: accept
+    import:
+      rules:
+        - set: {local-preference: 200}`)).VNIs[0]
+	within := func(prefix string, ge, le int) PrefixRule {
+		return PrefixRule{Prefix: netip.MustParsePrefix(prefix), GE: ge, LE: le}
+	}
+	want := []Rule{
+		{Name: "anycast", When: Match{
+			Prefixes:         []PrefixRule{within("10.0.0.0/8", 8, 8), within("10.1.0.0/16", 24, 32), within("10.2.0.0/16", 16, 24)},
+			Types:            []HopType{HopStandard, HopNAT},
+			NextHops:         []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")},
+			Communities:      []Community{65000<<16 | 100, 0xffff029a},
+			LargeCommunities: []LargeCommunity{{65000, 1, 2}},
+		}, Set: Set{
+			Communities:      []Community{65000<<16 | 200},
+			LargeCommunities: []LargeCommunity{{65000, 3, 4}},
+			LocalPref:        new(uint32(0)),
+			MED:              new(uint32(4294967295)),
+		}},
+		{Name: "rule-2", Then: ThenRefuse},
+		{Name: "rule-3", Set: Set{MED: new(uint32(1))}, Then: ThenAccept},
+	}
+	if diff := cmp.Diff(want, v.Export.Rules, values...); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Rule{{Name: "rule-1", Set: Set{LocalPref: new(uint32(200))}}}, v.Import.Rules, values...); diff != "" {
+		t.Error(diff)
+	}
+	if v.Export.FlowSpec != FlowSpecRedirectRT {
+		t.Errorf("flowspec is %v", v.Export.FlowSpec)
 	}
 }
 

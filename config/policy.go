@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Rule is one step of a policy. A policy is a list of rules: each that matches
@@ -77,7 +78,11 @@ func ParseCommunity(s string) (Community, error) {
 	}
 	v, err := parseNumbers(s, 16, 16)
 	if err != nil {
-		return 0, notParsed(s, "a community, such as 65000:100 or no-export", err)
+		names := make([]string, len(wellKnown))
+		for i, w := range wellKnown {
+			names[i] = w.name
+		}
+		return 0, notParsed(s, "a community such as 65000:100, nor one of "+strings.Join(names, ", "), err)
 	}
 	return Community(v[0]<<16 | v[1]), nil
 }

@@ -82,7 +82,7 @@ func ParseLabelRange(s string) (LabelRange, error) {
 		*end.to = uint32(n)
 	}
 	if r.First > r.Last {
-		return LabelRange{}, fmt.Errorf("%s has no label, want the lower one first", show(s))
+		return LabelRange{}, fmt.Errorf("%s has no label in it, want %d-%d", show(s), r.Last, r.First)
 	}
 	return r, nil
 }

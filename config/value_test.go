@@ -134,6 +134,70 @@ func TestRuleMatchesWhatLiesInsideAndHasTheLength(t *testing.T) {
 	})
 }
 
+func TestCommunitiesReadWhatTheyWrite(t *testing.T) {
+	for s, want := range map[string]struct {
+		community Community
+		text      string
+	}{
+		"65000:100":   {0xfde80064, "65000:100"},
+		"0:0":         {0, "0:0"},
+		"65535:65535": {0xffffffff, "65535:65535"},
+		"no-export":   {0xffffff01, "no-export"},
+		"65535:65281": {0xffffff01, "no-export"},
+		"llgr-stale":  {0xffff0006, "llgr-stale"},
+		"blackhole":   {0xffff029a, "blackhole"},
+	} {
+		if c, err := ParseCommunity(s); err != nil || c != want.community || c.String() != want.text {
+			t.Errorf("ParseCommunity(%q) = %#x (%v), %v, want %+v", s, uint32(c), c, err, want)
+		}
+	}
+	for s, want := range map[string]LargeCommunity{"65000:1:2": {65000, 1, 2}, "4294967295:0:4294967295": {4294967295, 0, 4294967295}} {
+		if c, err := ParseLargeCommunity(s); err != nil || c != want || c.String() != s {
+			t.Errorf("ParseLargeCommunity(%q) = %v, %v, want %v", s, c, err, want)
+		}
+	}
+	for _, s := range []string{"", ":", "1", "1:", ":1", "1:-1", "+1:1", "65536:1", "1:65536", "1:1:", "1:1:1", "No-Export", "no-export ", "0x1:1"} {
+		if c, err := ParseCommunity(s); err == nil {
+			t.Errorf("ParseCommunity(%q) = %v", s, c)
+		}
+	}
+	for _, s := range []string{"", "::", "1", "1:1", "1:1:", "1:1:1:1", "1:1:4294967296", "no-export"} {
+		if c, err := ParseLargeCommunity(s); err == nil {
+			t.Errorf("ParseLargeCommunity(%q) = %v", s, c)
+		}
+	}
+}
+
+func TestDomainIdentifiersReadWhatTheyWrite(t *testing.T) {
+	for s, want := range map[string]DomainID{
+		"65001:1":          {0, 0, 0xfd, 0xe9, 0, 1},
+		"4294967295:65535": {255, 255, 255, 255, 255, 255},
+		"0:1":              {0, 0, 0, 0, 0, 1},
+	} {
+		if id, err := ParseDomainID(s); err != nil || id != want || id.String() != s {
+			t.Errorf("ParseDomainID(%q) = %x (%v), %v, want %x", s, id[:], id, err, want[:])
+		}
+	}
+	for _, s := range []string{"", "1", "1:", "0:0", "1:65536", "4294967296:1", "192.0.2.1:1", "1:1:1", "65001L:1"} {
+		if id, err := ParseDomainID(s); err == nil {
+			t.Errorf("ParseDomainID(%q) = %v", s, id)
+		}
+	}
+}
+
+func TestLabelRangesReadWhatTheyWrite(t *testing.T) {
+	for s, want := range map[string]LabelRange{"16-16": {16, 16}, "100000-199999": {100000, 199999}, "16-1048575": {16, 1048575}} {
+		if r, err := ParseLabelRange(s); err != nil || r != want || r.String() != s {
+			t.Errorf("ParseLabelRange(%q) = %v, %v, want %v", s, r, err, want)
+		}
+	}
+	for _, s := range []string{"", "-", "16", "16-", "-16", "16--17", "16-17-18", "17-16", "15-16", "16-1048576", "16-99999999999999999999", " 16-17", "+16-17"} {
+		if r, err := ParseLabelRange(s); err == nil {
+			t.Errorf("ParseLabelRange(%q) = %v", s, r)
+		}
+	}
+}
+
 func TestPacesReadWhatTheyWrite(t *testing.T) {
 	for s, want := range map[string]struct {
 		pace Pace

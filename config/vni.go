@@ -173,7 +173,7 @@ func (d *decoder) checkLabels(root *node, c *Config) {
 	}
 	for i := range c.VNIs {
 		switch v := &c.VNIs[i]; {
-		case v.Encapsulation == EncapMPLS && v.Label == 0:
+		case v.Family == VNIFamilyVPN && v.Encapsulation == EncapMPLS && v.Label == 0:
 			needy = append(needy, i)
 		case v.Label >= labels.First && v.Label <= labels.Last && v.Label != 0:
 			room--
