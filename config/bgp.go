@@ -51,6 +51,7 @@ func (d *decoder) bgp(n *node, path string, c *Config) *BGP {
 	) {
 		return nil
 	}
+	d.losslessASN = b.LosslessASN
 	switch {
 	case n.entry("attach") != nil:
 		d.excluded(n, path, " next to attach, whose gobgpd says it", "listen", "api", "gobgp-config", "cluster-id", "neighbors", "dynamic-neighbors")

@@ -19,8 +19,9 @@ import (
 
 type decoder struct {
 	tree
-	hasBGP bool
-	keys   func(path string, keys []string) // if set, told the keys of each mapping
+	hasBGP      bool
+	losslessASN uint32                           // that of bgp
+	keys        func(path string, keys []string) // if set, told the keys of each mapping
 }
 
 // field is a key of a mapping and what reads its value.

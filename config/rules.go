@@ -64,7 +64,14 @@ func (d *decoder) importSet(n *node, path string) (s Set) {
 func (d *decoder) exportSet(n *node, path string) (s Set) {
 	d.set(n, path, append([]field{
 		{"communities", into(&s.Communities, d.communities)},
-		{"large-communities", into(&s.LargeCommunities, d.largeCommunities)},
+		{"large-communities", func(n *node, path string) {
+			s.LargeCommunities = d.largeCommunities(n, path)
+			for i, c := range s.LargeCommunities {
+				if c[0] == d.losslessASN && c[1] >= 1 && c[1] <= 3 && d.hasBGP {
+					d.bad(n.items[i], fmt.Sprintf("%s[%d]", path, i), "%s says a field of MetalBond (lossless-asn %d, 1 to 3), want another one", c, c[0])
+				}
+			}
+		}},
 	}, d.preferences(&s)...)...)
 	return s
 }
