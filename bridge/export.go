@@ -28,7 +28,8 @@ var ErrExporting = errors.New("the export to BGP is running already")
 // once; it belongs to send until send returns. Announcements of one VNI and
 // next hop stand together and share their Attributes, withdrawals have none.
 // An NLRI is announced again only if its next hop changed, and withdrawn only
-// if it was announced. If send fails, Export ends with that error.
+// if it was announced. The first time that there is nothing more to say, an
+// empty batch says so. If send fails, Export ends with that error.
 func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 	if !g.exporting.TryLock() {
 		return ErrExporting
@@ -40,10 +41,16 @@ func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 	if g.rds != nil {
 		e.open()
 	}
-	for ctx.Err() == nil {
+	for complete := false; ctx.Err() == nil; {
 		idle, err := e.round(ctx)
 		if err != nil {
 			return err
+		}
+		if idle && !complete {
+			complete = true
+			if err := e.send(nil); err != nil {
+				return err
+			}
 		}
 		if idle {
 			select {

@@ -21,6 +21,7 @@ type adjOut struct {
 	mu     sync.Mutex
 	routes map[NLRI]*Attributes // guarded by mu
 	sent   []Update             // guarded by mu
+	all    bool                 // guarded by mu; an empty batch said that all was said
 	faults []string             // guarded by mu
 	fail   error                // guarded by mu
 }
@@ -32,9 +33,10 @@ func (a *adjOut) send(batch []Update) error {
 		return a.fail
 	}
 	fault := func(format string, args ...any) { a.faults = append(a.faults, fmt.Sprintf(format, args...)) }
-	if len(batch) == 0 || len(batch) > maxBatch {
+	if len(batch) > maxBatch || len(batch) == 0 && a.all {
 		fault("batch of %d", len(batch))
 	}
+	a.all = a.all || len(batch) == 0
 	seen := map[NLRI]bool{}
 	for _, u := range batch {
 		if seen[u.NLRI] {
@@ -346,12 +348,22 @@ func TestExportStartsAnewAndReturnsTheSpeakersError(t *testing.T) {
 			if err := b.BGP().Export(t.Context(), out.send); err != ErrExporting {
 				t.Errorf("a second one: %v", err)
 			}
-			if got := len(out.take(t)); got != 2500 {
-				t.Errorf("heard %d", got)
+			if got := len(out.take(t)); got != 2500 || !out.all {
+				t.Errorf("heard %d, all: %v", got, out.all)
 			}
 			if err := stop(); err != nil {
 				t.Error(err)
 			}
+		}
+		complete := errors.New("complete")
+		said := 0
+		if err := b.BGP().Export(t.Context(), func(batch []Update) error {
+			if said += len(batch); len(batch) == 0 {
+				return complete
+			}
+			return nil
+		}); err != complete || said != 2500 {
+			t.Errorf("%d routes before the empty batch, %v", said, err)
 		}
 		broken := errors.New("broken")
 		if err := b.BGP().Export(t.Context(), func([]Update) error { return broken }); err != broken {

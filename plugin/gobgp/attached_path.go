@@ -137,6 +137,14 @@ func (in *incoming) path(p *apipb.Path) (*apiutil.Path, error) {
 	return out, nil
 }
 
+// whySkipped returns what to count for an error of path.
+func whySkipped(err error) skip {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return skipUnsupported
+	}
+	return skipMalformed
+}
+
 func (in *incoming) nlri(family bgp.Family, p *apipb.Path) (bgp.NLRI, error) {
 	if len(p.NlriBinary) > 0 {
 		return bgp.NLRIFromSlice(family, p.NlriBinary)
@@ -169,11 +177,11 @@ func (in *incoming) attrs(p *apipb.Path) ([]bgp.PathAttributeInterface, error) {
 
 // share returns the attribute of in.key, made anew unless it is known. An
 // MP_REACH_NLRI is never shared: it holds the NLRI.
-func (in *incoming) share(make func() (bgp.PathAttributeInterface, error)) (bgp.PathAttributeInterface, error) {
+func (in *incoming) share(build func() (bgp.PathAttributeInterface, error)) (bgp.PathAttributeInterface, error) {
 	if a, ok := in.shared[string(in.key)]; ok {
 		return a, nil
 	}
-	a, err := make()
+	a, err := build()
 	if err != nil {
 		return nil, err
 	}

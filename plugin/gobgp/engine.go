@@ -25,7 +25,8 @@ type engine interface {
 	// our paths are gone.
 	run(ctx context.Context, to sink, carry func(context.Context) error) error
 	// announce and withdraw take effect in the order of the calls. No two
-	// updates of one batch have the same NLRI. They are called by carry only.
+	// updates of one batch have the same NLRI. They are called by carry only. An
+	// empty batch is announced once all that there was to say at first is said.
 	announce(batch []bridge.Update) error
 	withdraw(batch []bridge.Update) error
 	// table visits every path of the EVPN table, and stops early if visit

@@ -34,8 +34,8 @@ type routes interface {
 	Import(batch []bridge.Update)
 	// EndOfRIB says that the neighbour has sent all it had of a family.
 	EndOfRIB(neighbor netip.Addr, family bridge.Family)
-	// Export tells send everything that BGP should announce, and then every
-	// change, until ctx is over or send fails.
+	// Export tells send everything that BGP should announce, then an empty
+	// batch, and then every change, until ctx is over or send fails.
 	Export(ctx context.Context, send func([]bridge.Update) error) error
 }
 
@@ -72,6 +72,9 @@ func New(cfg *config.Config, to *bridge.BGP, log logrus.FieldLogger) (*Speaker, 
 func newSpeaker(cfg *config.Config, to routes, log logrus.FieldLogger) (*Speaker, error) {
 	if cfg.BGP == nil {
 		return nil, errors.New("the configuration has no bgp section")
+	}
+	if cfg.BGP.Attach != "" {
+		return newSpeakerOn(newAttached(cfg, log), to, log), nil
 	}
 	setup, err := newSetup(cfg, log)
 	if err != nil {
@@ -164,6 +167,9 @@ func (s *Speaker) carry(ctx context.Context) error {
 // and what is new before what goes, so that a prefix that moves from one route
 // distinguisher to another is never without path.
 func (s *Speaker) send(batch []bridge.Update) error {
+	if len(batch) == 0 { // all was said
+		return s.engine.announce(nil)
+	}
 	clear(s.last)
 	for i := range batch {
 		s.last[batch[i].NLRI] = i

@@ -1,0 +1,332 @@
+package gobgp
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	apipb "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+)
+
+// What gobgpd says goes through here to the bridge, and a note of each route
+// stays, with the number of the link that it was said on. When a link is lost
+// the notes are all that is left. On the next one the table is read again and
+// says what is still there. The rest goes at once where the session with the
+// neighbour is still the same one; if it is not, gobgpd was away itself and
+// has to hear its neighbours first, so the rest has until hold is over, as
+// with graceful restart (RFC 4724 section 4.2).
+
+// hearing is what was heard of one gobgpd, over all links.
+type hearing struct {
+	hold  time.Duration
+	own   func(*apipb.Path) bool
+	wants map[config.Family]bool
+
+	mu       sync.Mutex
+	to       sink                     // guarded by mu; told with it held
+	closed   bool                     // guarded by mu; nothing is told any more
+	link     *link                    // guarded by mu; the present one
+	number   uint32                   // guarded by mu; of the present link
+	in       *incoming                // guarded by mu
+	decode   *decoder                 // guarded by mu
+	notes    map[bridge.NLRI]note     // guarded by mu
+	touched  map[bridge.NLRI]struct{} // guarded by mu; changed since the table is being read; nil: it is not
+	sessions map[netip.Addr]heard     // guarded by mu
+}
+
+// note is that a route was said.
+type note struct {
+	neighbor netip.Addr
+	link     uint32
+}
+
+// heard is what is known of a neighbour's session.
+type heard struct {
+	change
+	link uint32 // that said it
+	up   int64  // when it was established, Unix seconds of gobgpd; 0 if it is not
+	same bool   // it was established on the link before, and is the same session now
+}
+
+func newHearing(to sink, hold time.Duration, wanted []config.Family, own func(*apipb.Path) bool) *hearing {
+	h := &hearing{
+		to:       to,
+		hold:     hold,
+		own:      own,
+		wants:    make(map[config.Family]bool),
+		decode:   newDecoder(),
+		notes:    make(map[bridge.NLRI]note),
+		sessions: make(map[netip.Addr]heard),
+	}
+	for _, f := range wanted {
+		h.wants[f] = true
+	}
+	return h
+}
+
+// close ends the hearing: what was heard stays as it is.
+func (h *hearing) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+}
+
+// attach begins to hear over a link. Until complete is called the table is
+// being read, and what events say wins.
+func (h *hearing) attach(l *link) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.link, h.in = l, newIncoming(l.routerID)
+	h.touched = make(map[bridge.NLRI]struct{})
+}
+
+// lost notes that the link is gone, and with it what is known of sessions.
+func (h *hearing) lost() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	h.number++
+	h.touched = nil
+	for address, s := range h.sessions {
+		if s.state == Established {
+			s.change = change{
+				at: time.Now(), neighbor: address, asn: s.asn, localASN: s.localASN,
+				described: s.described, reason: "gobgpd lost",
+			}
+			h.to.session(s.change)
+		}
+		s.same = false
+		h.sessions[address] = s
+	}
+	before := h.number
+	time.AfterFunc(h.hold, func() { h.expire(before) })
+}
+
+// expire withdraws what was not said since the link of that number.
+func (h *hearing) expire(before uint32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(func(n note) bool { return n.link < before })
+}
+
+// complete ends the reading of the table: neighbours and routes that were not
+// said are not there any more.
+func (h *hearing) complete() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.touched = nil
+	h.drop(func(n note) bool { return n.link < h.number && h.sessions[n.neighbor].same })
+	for address, s := range h.sessions {
+		if s.link < h.number && !h.closed {
+			delete(h.sessions, address)
+			h.to.session(change{at: time.Now(), neighbor: address, asn: s.asn, localASN: s.localASN, gone: true})
+		}
+	}
+}
+
+// drop withdraws routes whose notes are gone.
+func (h *hearing) drop(gone func(note) bool) {
+	if h.closed {
+		return
+	}
+	for nlri, n := range h.notes {
+		if gone(n) {
+			delete(h.notes, nlri)
+			h.to.update(bridge.Update{Withdraw: true, NLRI: nlri, Neighbor: n.neighbor})
+		}
+	}
+}
+
+// event takes an event of gobgpd's.
+func (h *hearing) event(ctx context.Context, e *apipb.WatchEventResponse) {
+	if p := e.GetPeer(); p != nil {
+		h.peer(ctx, p.GetPeer())
+		return
+	}
+	var last bridge.NLRI
+	for _, p := range e.GetTable().GetPaths() {
+		last = h.changed(p, last)
+	}
+}
+
+// changed takes a change of the best path. With multipath there are several of
+// one NLRI, the best one first; last is the NLRI that was announced before.
+func (h *hearing) changed(p *apipb.Path, last bridge.NLRI) bridge.NLRI {
+	family, known := familyFromAPI(p.Family)
+	if !known || !h.wants[family] {
+		return last
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return last
+	}
+	if p.Nlri == nil && len(p.NlriBinary) == 0 {
+		h.endOfRIB(p, family)
+		return last
+	}
+	if h.own(p) {
+		h.to.skipped(skipOwn)
+		return last
+	}
+	u, ok := h.update(p)
+	if !ok || !u.Withdraw && u.NLRI == last {
+		return last
+	}
+	if h.touched != nil {
+		h.touched[u.NLRI] = struct{}{}
+	}
+	h.tell(u)
+	if u.Withdraw {
+		return bridge.NLRI{}
+	}
+	return u.NLRI
+}
+
+// listed takes a best path of the table.
+func (h *hearing) listed(p *apipb.Path) {
+	family, known := familyFromAPI(p.Family)
+	if !known || !h.wants[family] {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	u, ok := h.update(p)
+	if _, newer := h.touched[u.NLRI]; ok && !newer {
+		h.tell(u)
+	}
+}
+
+// update makes an update of a path, if it is one for the bridge.
+func (h *hearing) update(p *apipb.Path) (bridge.Update, bool) {
+	path, err := h.in.path(p)
+	if err != nil {
+		h.to.skipped(whySkipped(err))
+		return bridge.Update{}, false
+	}
+	u, why, ok := h.decode.update(path)
+	if why != skipNothing {
+		h.to.skipped(why)
+	}
+	return u, ok
+}
+
+func (h *hearing) tell(u bridge.Update) {
+	if u.Withdraw {
+		if _, said := h.notes[u.NLRI]; !said {
+			return
+		}
+		delete(h.notes, u.NLRI)
+	} else {
+		h.notes[u.NLRI] = note{neighbor: u.Neighbor, link: h.number}
+	}
+	h.to.update(u)
+}
+
+// endOfRIB takes the End-of-RIB of a neighbour: what it has not said again is
+// gone.
+func (h *hearing) endOfRIB(p *apipb.Path, family config.Family) {
+	neighbor, err := netip.ParseAddr(p.NeighborIp)
+	if err != nil {
+		return
+	}
+	for nlri, n := range h.notes {
+		if n.neighbor == neighbor && n.link < h.number && familyOfNLRI(nlri) == family {
+			delete(h.notes, nlri)
+			h.to.update(bridge.Update{Withdraw: true, NLRI: nlri, Neighbor: neighbor})
+		}
+	}
+	h.to.endOfRIB(neighbor, family)
+}
+
+// peer takes a change of a session. Events say little, so gobgpd is asked for
+// the rest where that is of interest.
+func (h *hearing) peer(ctx context.Context, p *apipb.Peer) {
+	neighbor, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
+	if err != nil {
+		return
+	}
+	now := heard{change: change{
+		at:       time.Now(),
+		neighbor: neighbor,
+		state:    stateFromAPI(p.State.SessionState),
+		asn:      p.State.PeerAsn,
+		localASN: p.State.LocalAsn,
+	}}
+	h.mu.Lock()
+	was, l := h.sessions[neighbor], h.link
+	h.mu.Unlock()
+	now.described = was.described
+	if now.state == Idle || now.state == Established {
+		full, err := l.peer(ctx, p.State.NeighborAddress)
+		if err != nil {
+			return // the link is lost
+		}
+		now.gone = full == nil
+		now.described = full.GetConf().GetDescription()
+		if now.state == Established {
+			now.routerID, _ = netip.ParseAddr(p.State.RouterId)
+			now.families = negotiated(capabilitiesFromAPI(full.GetState().GetLocalCap()), capabilitiesFromAPI(full.GetState().GetRemoteCap()))
+			now.up = full.GetTimers().GetState().GetUptime().GetSeconds()
+			now.same = was.up != 0 && was.up == now.up
+			if now.up != 0 {
+				now.at = unixTime(now.up)
+			}
+		}
+	}
+	if was.state == Established && now.state != Established {
+		now.reason = "see the log of gobgpd"
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	now.link = h.number
+	if h.sessions[neighbor] = now; now.gone {
+		delete(h.sessions, neighbor)
+	}
+	h.to.session(now.change)
+}
+
+func stateFromAPI(s apipb.PeerState_SessionState) State {
+	switch s {
+	case apipb.PeerState_CONNECT:
+		return Connect
+	case apipb.PeerState_ACTIVE:
+		return Active
+	case apipb.PeerState_OPENSENT:
+		return OpenSent
+	case apipb.PeerState_OPENCONFIRM:
+		return OpenConfirm
+	case apipb.PeerState_ESTABLISHED:
+		return Established
+	}
+	return Idle
+}
+
+// capabilitiesFromAPI returns the families of a list of capabilities.
+func capabilitiesFromAPI(list []*anypb.Any) []bgp.ParameterCapabilityInterface {
+	var caps []bgp.ParameterCapabilityInterface
+	for _, message := range list {
+		m := new(apipb.MultiProtocolCapability)
+		if message.UnmarshalTo(m) != nil {
+			continue // another capability
+		}
+		if f, known := familyFromAPI(m.Family); known {
+			caps = append(caps, bgp.NewCapMultiProtocol(families[f]))
+		}
+	}
+	return caps
+}
