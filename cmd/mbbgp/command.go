@@ -64,6 +64,8 @@ New here? Run 'mbbgp demo': it needs no privilege and no configuration.`,
   mbbgp config --reference          an example configuration with every setting
   mbbgp check -c mbbgp.yaml         is this file right?
   mbbgp run -c mbbgp.yaml           the bridge
+  mbbgp explain --vni 200 10.1.0.7  why is this route here, or not there?
+  mbbgp show neighbors              who speaks BGP with the bridge?
   mbbgp client --server [2001:db8::a]:4711 --subscribe 100
                                     watch VNI 100 of a MetalBond server
 
@@ -72,7 +74,7 @@ Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(runCommand(), serverCommand(), clientCommand(), demoCommand(),
-		checkCommand(), configCommand(), versionCommand())
+		checkCommand(), configCommand(), explainCommand(), showCommand(), versionCommand())
 	return root
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mbbgp/bridge"
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
 	"mbbgp/plugin/metalbond"
@@ -24,6 +25,7 @@ func (d *daemon) state() api.State {
 		Neighbors: d.neighbors,
 		Counters:  d.counters,
 		Ready:     d.conditions,
+		Explain:   d.explain,
 	}
 }
 
@@ -72,27 +74,39 @@ func (d *daemon) neighbors() []api.Neighbor {
 	if d.speaker == nil {
 		return nil
 	}
-	routes := make(map[netip.Addr]int)
+	routes := make(map[netip.Addr]bridge.LimitStats)
 	for _, n := range d.bridge.BGP().Stats().Neighbors {
-		routes[n.Neighbor] = n.Routes.Used
+		routes[n.Neighbor] = n.Routes
 	}
 	var list []api.Neighbor
 	for _, n := range d.speaker.Neighbors() {
-		a := api.Neighbor{
-			Address:     n.Address,
-			ASN:         n.ASN,
-			Established: n.State == gobgp.Established,
-			Sessions:    n.Ups,
-			Routes:      routes[n.Address],
-			Updates:     n.Updates,
-			Withdrawals: n.Withdrawals,
-		}
-		for _, f := range n.Families {
-			a.Families = append(a.Families, api.NeighborFamily{Family: f.Family.String(), EndOfRIB: f.EndOfRIB})
-		}
-		list = append(list, a)
+		list = append(list, neighbor(n, routes[n.Address]))
 	}
 	return list
+}
+
+func neighbor(n gobgp.NeighborInfo, routes bridge.LimitStats) api.Neighbor {
+	a := api.Neighbor{
+		Address:     n.Address,
+		ASN:         n.ASN,
+		LocalASN:    n.LocalASN,
+		Description: n.Description,
+		Dynamic:     n.Dynamic,
+		State:       n.State.String(),
+		Since:       n.Since,
+		Sessions:    n.Ups,
+		LastError:   n.LastError,
+		Routes:      routes.Used,
+		MaxRoutes:   routes.Max,
+		Refused:     routes.Refused,
+		Updates:     n.Updates,
+		Withdrawals: n.Withdrawals,
+		Families:    []api.NeighborFamily{},
+	}
+	for _, f := range n.Families {
+		a.Families = append(a.Families, api.NeighborFamily{Family: f.Family.String(), EndOfRIB: f.EndOfRIB})
+	}
+	return a
 }
 
 // conditions are what /readyz waits for: the listeners, and the first tables

@@ -117,13 +117,17 @@ func (e emitter) sessions(all []Session) {
 
 func (e emitter) neighbor(n Neighbor) {
 	address := n.Address.String()
-	e.gauge("bgp_neighbor_up", "1 if the BGP session is established.", truth(n.Established), "neighbor", address, "asn", strconv.FormatUint(uint64(n.ASN), 10))
+	e.gauge("bgp_neighbor_up", "1 if the BGP session is established.", truth(n.Established()), "neighbor", address, "asn", strconv.FormatUint(uint64(n.ASN), 10))
 	e.total("bgp_neighbor_sessions_total", "How often a session with the neighbor was established.", n.Sessions, "neighbor", address)
 	e.gauge("bgp_neighbor_imported_routes", "Routes of the neighbor that the bridge imports.", float64(n.Routes), "neighbor", address)
 	e.total("bgp_neighbor_updates_total", "Best paths of the neighbor that the bridge was given.", n.Updates, "neighbor", address)
 	e.total("bgp_neighbor_withdrawals_total", "Withdrawals of the neighbor's paths that the bridge was given.", n.Withdrawals, "neighbor", address)
 	for _, f := range n.Families {
 		e.gauge("bgp_neighbor_end_of_rib", "1 once the neighbor has said that its first table is complete.", truth(f.EndOfRIB), "neighbor", address, "family", f.Family)
+	}
+	for _, f := range n.Stale {
+		e.gauge("bgp_neighbor_stale", "1 while routes of the neighbor are kept that it has not confirmed since it was lost; long_lived says that its restart time is over.", 1,
+			"neighbor", address, "family", f.Family, "long_lived", strconv.FormatBool(f.LongLived))
 	}
 }
 

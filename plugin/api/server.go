@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -19,6 +20,8 @@ type Server struct {
 	state    *State
 	log      logrus.FieldLogger
 	listener net.Listener
+
+	explaining sync.Mutex // held by explain
 }
 
 // New returns a server for a listen address host:port that does nothing yet.
@@ -92,6 +95,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /routes.json", s.routes("application/json", writeJSON))
 	mux.HandleFunc("GET /routes.yaml", s.routes("text/yaml", writeYAML))
+	mux.HandleFunc("GET "+ExplainPath, s.explain)
+	mux.HandleFunc("GET "+PolicyPath, s.policy)
+	mux.HandleFunc("GET "+NeighborsPath, s.neighbors)
 	return mux
 }
 

@@ -19,6 +19,8 @@ type State struct {
 	Neighbors func() []Neighbor
 	Counters  func() []Counter
 	Ready     func() []Condition
+	Policy    func() []PolicyRule
+	Explain   func(rib.VNI, netip.Prefix) (Explanation, error) // fails while BGP cannot be asked
 }
 
 // table is what is read of the route table; *rib.Table is one.
@@ -46,20 +48,43 @@ type Session struct {
 
 // Neighbor is a BGP neighbour.
 type Neighbor struct {
-	Address     netip.Addr
-	ASN         uint32
-	Established bool
-	Sessions    uint64 // how often a session with it was established
-	Routes      int    // of the neighbour that the bridge imports
-	Updates     uint64 // best paths of the neighbour that the bridge was given
-	Withdrawals uint64 // withdrawals of them
-	Families    []NeighborFamily
+	Address     netip.Addr       `json:"address"`
+	ASN         uint32           `json:"asn"`
+	LocalASN    uint32           `json:"localASN"` // that we have towards it
+	Description string           `json:"description,omitempty"`
+	Dynamic     bool             `json:"dynamic"` // accepted from a prefix
+	State       string           `json:"state"`
+	Since       time.Time        `json:"since,omitzero"` // when it was established; absent while it is not
+	Sessions    uint64           `json:"sessions"`       // how often a session with it was established
+	LastError   string           `json:"lastError,omitempty"`
+	Routes      int              `json:"routes"`      // of the neighbour that the bridge imports
+	MaxRoutes   int              `json:"maxRoutes"`   // that it may import; 0: no limit
+	Refused     uint64           `json:"refused"`     // since that limit was last clear
+	Updates     uint64           `json:"updates"`     // best paths of the neighbour that the bridge was given
+	Withdrawals uint64           `json:"withdrawals"` // withdrawals of them
+	Families    []NeighborFamily `json:"families"`    // that both ends speak
+	Stale       []StaleFamily    `json:"stale,omitempty"`
 }
+
+// Established reports whether there is a session.
+func (n *Neighbor) Established() bool { return !n.Since.IsZero() }
 
 // NeighborFamily is an address family that both ends of a session speak.
 type NeighborFamily struct {
-	Family   string
-	EndOfRIB bool
+	Family          string `json:"family"`
+	EndOfRIB        bool   `json:"endOfRIB"`                   // the neighbour has said all it has
+	AddPathReceive  bool   `json:"addPathReceive"`             // it may send several paths of one prefix
+	AddPathSend     bool   `json:"addPathSend"`                // it may be sent several
+	GracefulRestart bool   `json:"gracefulRestart"`            // it wants its routes kept over a restart
+	LongLived       int    `json:"longLivedSeconds,omitempty"` // and how much longer
+}
+
+// StaleFamily is a family whose routes are kept though the neighbour is gone,
+// or has not said them again.
+type StaleFamily struct {
+	Family    string    `json:"family"`
+	LongLived bool      `json:"longLived"`      // and less preferred (RFC 9494)
+	Until     time.Time `json:"until,omitzero"` // absent: its End-of-RIB
 }
 
 // Counter is one more figure of another package: how often something happened
