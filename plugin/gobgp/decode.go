@@ -41,6 +41,8 @@ type run struct {
 	standard    *bgp.PathAttributeCommunities
 	communities *bgp.PathAttributeExtendedCommunities
 	large       *bgp.PathAttributeLargeCommunities
+	dPath       *bgp.PathAttributeUnknown
+	prefixSID   *bgp.PathAttributePrefixSID
 }
 
 func newDecoder() *decoder { return &decoder{shared: make(map[string]*bridge.Attributes)} }
@@ -57,7 +59,8 @@ func (d *decoder) update(p *apiutil.Path) (u bridge.Update, why skip, ok bool) {
 	if u.Withdraw = p.Withdrawal; u.Withdraw {
 		return u, skipNothing, true
 	}
-	if u.Attributes = d.attributes(p.Attrs); !u.Attributes.NextHop.IsValid() {
+	u.Attributes = d.attributes(p.Attrs)
+	if a := u.Attributes; a == nil || !a.NextHop.IsValid() || a.DPath != nil && u.NLRI.Kind == bridge.Unicast {
 		u.Withdraw, u.Attributes = true, nil
 		return u, skipMalformed, true
 	}
@@ -87,8 +90,8 @@ func overlayIndex(n *bgp.EVPNNLRI) (gateway netip.Addr, esi bool) {
 	return gateway, false
 }
 
-// attributes returns what the bridge wants to know of the path attributes. It
-// is nobody's to change.
+// attributes returns what the bridge wants to know of the path attributes, nil
+// if they cannot be read. It is nobody's to change.
 func (d *decoder) attributes(attrs []bgp.PathAttributeInterface) *bridge.Attributes {
 	var now run
 	var legacy netip.Addr // in a NEXT_HOP: IPv4 unicast has no other
@@ -110,21 +113,30 @@ func (d *decoder) attributes(attrs []bgp.PathAttributeInterface) *bridge.Attribu
 			now.communities = t
 		case *bgp.PathAttributeLargeCommunities:
 			now.large = t
+		case *bgp.PathAttributePrefixSID:
+			now.prefixSID = t
+		case *bgp.PathAttributeUnknown:
+			if t.Type == attrDPath {
+				now.dPath = t
+			}
 		}
 	}
 	if !now.nextHop.IsValid() {
 		now.nextHop = legacy
 	}
-	if now == d.last && d.attrs != nil {
-		return d.attrs
+	if now != d.last {
+		d.last, d.attrs = now, nil
+		if a, ok := now.attributes(); ok {
+			d.attrs = d.share(a)
+		}
 	}
-	d.last, d.attrs = now, d.share(now.attributes())
 	return d.attrs
 }
 
-// attributes makes the bridge's attributes of GoBGP's.
-func (r *run) attributes() *bridge.Attributes {
-	a := &bridge.Attributes{NextHop: r.nextHop.Unmap()}
+// attributes makes the bridge's attributes of GoBGP's. ok is false if a D-PATH
+// or Prefix-SID is malformed.
+func (r *run) attributes() (a *bridge.Attributes, ok bool) {
+	a = &bridge.Attributes{NextHop: r.nextHop.Unmap()}
 	if r.asPath != nil {
 		a.ASPathLength = asPathLength(r.asPath)
 	}
@@ -149,7 +161,18 @@ func (r *run) attributes() *bridge.Attributes {
 			}
 		}
 	}
-	return a
+	if r.dPath != nil {
+		var err error
+		if a.DPath, err = parseDPath(r.dPath.Value); err != nil {
+			return nil, false
+		}
+	}
+	if r.prefixSID != nil {
+		if a.SRv6, ok = parsePrefixSID(r.prefixSID); !ok {
+			return nil, false
+		}
+	}
+	return a, true
 }
 
 // asPathLength returns the number of ASes that count: of a set one, of
@@ -205,6 +228,9 @@ func (d *decoder) share(a *bridge.Attributes) *bridge.Attributes {
 			k = binary.BigEndian.AppendUint32(append(k, 1), *v)
 		}
 	}
+	k = binary.BigEndian.AppendUint16(k, uint16(len(a.DPath)))
+	k = appendDPath(k, a.DPath)
+	k = appendSRv6(k, &a.SRv6)
 	for _, c := range a.Communities {
 		k = binary.BigEndian.AppendUint32(k, c)
 	}
@@ -225,6 +251,16 @@ func (d *decoder) share(a *bridge.Attributes) *bridge.Attributes {
 	a.RouteTargets, a.SiteOfOrigin = slices.Clip(a.RouteTargets), slices.Clip(a.SiteOfOrigin)
 	d.shared[string(k)] = a
 	return a
+}
+
+func appendSRv6(k []byte, s *bridge.SRv6) []byte {
+	if !s.SID.IsValid() {
+		return append(k, 0)
+	}
+	sid, t := s.SID.As16(), s.Structure
+	k = append(append(k, 1), sid[:]...)
+	k = append(binary.BigEndian.AppendUint16(k, s.Behavior), s.Flags)
+	return append(k, t.Block, t.Node, t.Function, t.Argument, t.TranspositionLength, t.TranspositionOffset)
 }
 
 func copyOf(v *uint32) *uint32 {

@@ -7,17 +7,14 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/osrg/gobgp/v4/api"
-	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgpconfig "github.com/osrg/gobgp/v4/pkg/config"
-	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
 
-	"mbbgp/bridge"
+	"mbbgp/config"
 )
 
 // GoBGP in this process. Its server has one management loop, so paths go in a
@@ -34,8 +31,10 @@ var errStopped = errors.New("BGP was stopped through its API")
 type embedded struct {
 	setup    *setup
 	log      logrus.FieldLogger
-	encode   *encoder // used by announce and withdraw only
-	sweep    *sweeper // nil if GoBGP's tables cannot be swept
+	encode   *encoder               // used by announce and withdraw only
+	sweep    *sweeper               // nil if GoBGP's tables cannot be swept
+	tables   map[config.Family]bool // that GoBGP has
+	missing  map[config.Family]bool // that are not, and were announced
 	retained atomic.Uint64
 	mu       sync.RWMutex
 	server   *server.BgpServer // guarded by mu; nil while BGP is not running
@@ -118,6 +117,7 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	if e.sweep, err = newSweeper(s); err != nil {
 		e.log.WithError(err).Warn("memory of withdrawn BGP paths will not be freed")
 	}
+	e.tables, e.missing = hasTables(ctx, s), make(map[config.Family]bool)
 	e.mu.Lock()
 	e.server = s
 	e.mu.Unlock()
@@ -156,76 +156,4 @@ func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error 
 		}
 	}
 	return nil
-}
-
-// paths converts a batch. What cannot be converted is logged and left out: it
-// is a mistake of ours, and the other paths are none the worse for it.
-func (e *embedded) paths(batch []bridge.Update) []*apiutil.Path {
-	now := time.Now().Unix()
-	paths := make([]*apiutil.Path, 0, len(batch))
-	for i := range batch {
-		p, err := e.encode.path(&batch[i], now)
-		if err != nil {
-			e.log.WithError(err).Error("BGP path left out")
-			continue
-		}
-		paths = append(paths, p)
-	}
-	return paths
-}
-
-func (e *embedded) announce(batch []bridge.Update) error {
-	paths := e.paths(batch)
-	if len(paths) == 0 {
-		return nil
-	}
-	if _, err := e.server.AddPath(apiutil.AddPathRequest{Paths: paths}); err != nil {
-		return fmt.Errorf("announce %d BGP paths: %w", len(paths), err)
-	}
-	return nil
-}
-
-func (e *embedded) withdraw(batch []bridge.Update) error {
-	paths := e.paths(batch)
-	if len(paths) == 0 {
-		return nil
-	}
-	if err := e.server.DeletePath(apiutil.DeletePathRequest{Paths: paths}); err != nil {
-		return fmt.Errorf("withdraw %d BGP paths: %w", len(paths), err)
-	}
-	if e.sweep == nil {
-		e.retained.Add(uint64(len(paths)))
-		return nil
-	}
-	for _, p := range paths {
-		e.sweep.free(p.Nlri)
-	}
-	return nil
-}
-
-func (e *embedded) table(visit func(Path) bool) error {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if e.server == nil {
-		return errors.New("BGP is not running")
-	}
-	d, more := newDecoder(), true
-	r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: bgp.RF_EVPN}
-	return e.server.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
-		for _, p := range paths {
-			u, why, ok := d.update(p)
-			if !ok || why != skipNothing || !more {
-				continue
-			}
-			more = visit(Path{
-				NLRI:       u.NLRI,
-				Label:      u.Label,
-				Attributes: u.Attributes,
-				Neighbor:   u.Neighbor,
-				Best:       p.Best,
-				Stale:      p.Stale,
-				Since:      unixTime(p.Age),
-			})
-		}
-	})
 }

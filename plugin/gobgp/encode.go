@@ -91,7 +91,7 @@ func checkAttributes(kind bridge.NLRIKind, a *bridge.Attributes) error {
 	switch {
 	case vpn && (!a.NextHop.IsValid() || a.NextHop.IsUnspecified()):
 		return fmt.Errorf("next hop %v: want an address", a.NextHop)
-	case !vpn && a.DPath != nil:
+	case !vpn && len(a.DPath) > 0:
 		return errors.New("a D-PATH is for VPN and EVPN routes only")
 	case !vpn && a.SRv6.SID.IsValid():
 		return errors.New("an SRv6 service is for VPN and EVPN routes only")
@@ -122,8 +122,15 @@ func newAttrs(a *bridge.Attributes) ([]bgp.PathAttributeInterface, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(extended) > 0 {
+	short, long, err := redirect(a)
+	if err != nil {
+		return nil, err
+	}
+	if extended = append(extended, short...); len(extended) > 0 {
 		attrs = append(attrs, bgp.NewPathAttributeExtendedCommunities(extended))
+	}
+	if len(long) > 0 {
+		attrs = append(attrs, bgp.NewPathAttributeIP6ExtendedCommunities(long))
 	}
 	if len(a.Large) > 0 {
 		large := make([]*bgp.LargeCommunity, len(a.Large))
@@ -131,6 +138,16 @@ func newAttrs(a *bridge.Attributes) ([]bgp.PathAttributeInterface, error) {
 			large[i] = &bgp.LargeCommunity{ASN: l[0], LocalData1: l[1], LocalData2: l[2]}
 		}
 		attrs = append(attrs, bgp.NewPathAttributeLargeCommunities(large))
+	}
+	if len(a.DPath) > 0 {
+		attrs = append(attrs, dPath(a.DPath))
+	}
+	if a.SRv6.SID.IsValid() {
+		sid, err := prefixSID(a.SRv6)
+		if err != nil {
+			return nil, err
+		}
+		attrs = append(attrs, sid)
 	}
 	return attrs, nil
 }

@@ -35,6 +35,8 @@ func (e *encoder) nlri(u *bridge.Update) (bgp.NLRI, error) {
 		return e.vpn(u)
 	case bridge.Unicast:
 		return &bgp.IPAddrPrefix{IPAddrPrefixDefault: bgp.IPAddrPrefixDefault{Prefix: u.NLRI.Prefix}}, nil
+	case bridge.FlowSpec:
+		return flowSpec(u.NLRI)
 	}
 	return nil, fmt.Errorf("routes of kind %v are not announced", u.NLRI.Kind)
 }

@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"sync"
 	"unsafe"
@@ -25,8 +26,8 @@ import (
 
 // sweeper frees table entries without paths.
 type sweeper struct {
-	shards []shard
-	paths  []int // where an entry has its list of paths
+	tables map[bgp.Family][]shard // of all families that the server has
+	paths  []int                  // where an entry has its list of paths
 }
 
 type shard struct {
@@ -34,35 +35,49 @@ type shard struct {
 	entries reflect.Value // map of a hash to entries with this hash; guarded by mu
 }
 
-// newSweeper returns the sweeper of the server's EVPN table. The server must
-// have been started, and have been stopped before another start.
+// newSweeper returns the sweeper of the server's tables. The server must have
+// been started, and have been stopped before another start.
 func newSweeper(s *server.BgpServer) (sw *sweeper, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			sw, err = nil, fmt.Errorf("tables of another shape: %v", p)
 		}
 	}()
+	sw = &sweeper{tables: make(map[bgp.Family][]shard)}
 	tables := field(field(reflect.ValueOf(s).Elem(), "globalRib").Elem(), "tables")
-	table := tables.MapIndex(reflect.ValueOf(bgp.RF_EVPN))
-	shards := field(field(table.Elem(), "destinations").Elem(), "shards")
+	for _, f := range families {
+		table := tables.MapIndex(reflect.ValueOf(f))
+		if !table.IsValid() {
+			continue
+		}
+		if sw.tables[f], err = shardsOf(table.Elem()); err != nil {
+			return nil, err
+		}
+		entries := sw.tables[f][0].entries.Type()
+		paths, ok := entries.Elem().Elem().Elem().FieldByName("knownPathList")
+		if !ok || paths.Type.Kind() != reflect.Slice || entries.Key().Kind() != reflect.Uint64 {
+			return nil, fmt.Errorf("tables of another shape: %v", entries)
+		}
+		sw.paths = paths.Index
+	}
+	return sw, nil
+}
+
+// shardsOf returns the shards of a table.
+func shardsOf(table reflect.Value) ([]shard, error) {
+	shards := field(field(table, "destinations").Elem(), "shards")
 	if n := shards.Len(); n == 0 || n&(n-1) != 0 {
 		return nil, fmt.Errorf("tables of another shape: %d shards", n)
 	}
-	sw = &sweeper{shards: make([]shard, shards.Len())}
-	for i := range sw.shards {
+	list := make([]shard, shards.Len())
+	for i := range list {
 		sh := shards.Index(i).Elem()
-		sw.shards[i] = shard{
+		list[i] = shard{
 			mu:      field(sh, "mu").Interface().(*sync.RWMutex),
 			entries: field(sh, "mp"),
 		}
 	}
-	entries := sw.shards[0].entries.Type()
-	paths, ok := entries.Elem().Elem().Elem().FieldByName("knownPathList")
-	if !ok || paths.Type.Kind() != reflect.Slice || entries.Key().Kind() != reflect.Uint64 {
-		return nil, fmt.Errorf("tables of another shape: %v", entries)
-	}
-	sw.paths = paths.Index
-	return sw, nil
+	return list, nil
 }
 
 // field returns a field as if it was exported.
@@ -73,9 +88,13 @@ func field(v reflect.Value, name string) reflect.Value {
 
 // free deletes the entry of nlri if it has no path, and reports whether there
 // is none now.
-func (sw *sweeper) free(nlri bgp.NLRI) bool {
-	hash := fnv1a(nlri.String())
-	sh := sw.shards[int(uint32(hash))&(len(sw.shards)-1)]
+func (sw *sweeper) free(f bgp.Family, nlri bgp.NLRI) bool {
+	shards := sw.tables[f]
+	if len(shards) == 0 {
+		return true
+	}
+	hash := hashOf(nlri)
+	sh := shards[int(uint32(hash))&(len(shards)-1)]
 	key := reflect.ValueOf(hash).Convert(sh.entries.Type().Key())
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -92,9 +111,25 @@ func (sw *sweeper) free(nlri bgp.NLRI) bool {
 	return true
 }
 
-// fnv1a is the 64-bit FNV-1a hash, GoBGP's key of an entry.
-func fnv1a(s string) uint64 {
+// hashOf returns GoBGP's key of an entry, a 64-bit FNV-1a hash of what tells
+// NLRIs of the family apart.
+func hashOf(nlri bgp.NLRI) uint64 {
 	h := uint64(14695981039346656037)
+	switch n := nlri.(type) {
+	case *bgp.IPAddrPrefix:
+		return hashPrefix(h, n.Prefix)
+	case *bgp.LabeledVPNIPAddrPrefix:
+		rd, _ := n.RD.Serialize()
+		return hashPrefix(fnv1a(h, rd), n.Prefix)
+	}
+	return fnv1a(h, nlri.String())
+}
+
+func hashPrefix(h uint64, p netip.Prefix) uint64 {
+	return fnv1a(fnv1a(h, p.Addr().AsSlice()), []byte{byte(p.Bits())})
+}
+
+func fnv1a[T string | []byte](h uint64, s T) uint64 {
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 1099511628211
 	}

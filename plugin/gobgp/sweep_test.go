@@ -9,19 +9,21 @@ import (
 	"mbbgp/bridge"
 )
 
-// entries counts what GoBGP's EVPN table holds, paths or not.
+// entries counts what GoBGP's tables hold, paths or not.
 func entries(t testing.TB, e *embedded) int {
 	t.Helper()
 	if e.sweep == nil {
 		t.Fatal("GoBGP's tables have another shape than sweep.go expects")
 	}
 	n := 0
-	for _, sh := range e.sweep.shards {
-		sh.mu.RLock()
-		for it := sh.entries.MapRange(); it.Next(); {
-			n += it.Value().Len()
+	for _, shards := range e.sweep.tables {
+		for _, sh := range shards {
+			sh.mu.RLock()
+			for it := sh.entries.MapRange(); it.Next(); {
+				n += it.Value().Len()
+			}
+			sh.mu.RUnlock()
 		}
-		sh.mu.RUnlock()
 	}
 	return n
 }
