@@ -210,6 +210,7 @@ type ExportStats struct {
 	Withdrawn uint64            // withdrawals made
 	Refused   map[Reason]uint64 // next hops refused
 	RDs       []RD              // by path
+	Rules     []RuleStats       // in their order
 }
 
 func (s *exportState) stats() ExportStats {

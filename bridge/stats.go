@@ -30,6 +30,7 @@ type ImportStats struct {
 	Routes   int               // NLRIs
 	Prefixes LimitStats        // that they are of; Used is kept only if there is a maximum
 	Refused  map[Reason]uint64 // announcements refused
+	Rules    []RuleStats       // in their order
 }
 
 // NeighborStats are the figures of one neighbour.
@@ -59,7 +60,9 @@ func (g *BGP) Stats() BGPStats {
 	slices.SortFunc(s.Neighbors, func(a, b NeighborStats) int { return a.Neighbor.Compare(b.Neighbor) })
 	for i, n := range g.bridge.sorted {
 		v := &s.VNIs[i]
+		v.Imported.Rules = n.importPolicy.stats()
 		v.Exported = n.out.stats()
+		v.Exported.Rules = n.exportPolicy.stats()
 		v.Table = n.admitted.stats(g.bridge, n.vni)
 		if g.rds != nil && len(n.exports.Targets) > 0 {
 			v.Exported.RDs = g.rds.list(n.vni)
