@@ -14,6 +14,7 @@ package lab
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -60,6 +61,10 @@ func runMain(m *testing.M, prefix func(flags []string) ([]string, error)) int {
 			return 1
 		}
 		return m.Run()
+	}
+	flag.Parse()
+	if flag.Lookup("test.list").Value.String() != "" {
+		return m.Run() // names only
 	}
 	flags, err := privilege()
 	var command []string
