@@ -44,8 +44,9 @@ func speak(toB, toA *config.Neighbor) {
 	toA.Families = toB.Families
 }
 
-func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
-	parallel(t)
+func TestRouteArrivesWithAllItsAttributes(t *testing.T) { onBothEngines(t, routeArrivesWithAllItsAttributes) }
+
+func routeArrivesWithAllItsAttributes(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, speak)
 	med := uint32(7)
 	full := vxlan("192.0.2.1")
@@ -107,8 +108,9 @@ func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
 	eventually(t, "two routes are left", func() bool { return b.len() == 2 })
 }
 
-func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) {
-	parallel(t)
+func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) { onBothEngines(t, routesOfOneNextHopShareTheirAttributes) }
+
+func routesOfOneNextHopShareTheirAttributes(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	a.tell(t, many(50, "192.0.2.1:1", vxlan("192.0.2.1"))...)
 	eventually(t, "routes arrived", func() bool { return b.len() == 50 })
@@ -125,8 +127,9 @@ func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) {
 	}
 }
 
-func TestOwnRoutesAreNotImported(t *testing.T) {
-	parallel(t)
+func TestOwnRoutesAreNotImported(t *testing.T) { onBothEngines(t, ownRoutesAreNotImported) }
+
+func ownRoutesAreNotImported(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	a.tell(t, many(10, "192.0.2.1:1", vxlan("192.0.2.1"))...)
 	b.tell(t, many(5, "192.0.2.2:1", vxlan("192.0.2.2"))...)
@@ -136,8 +139,9 @@ func TestOwnRoutesAreNotImported(t *testing.T) {
 	}
 }
 
-func TestChangedRouteReplacesTheOldOne(t *testing.T) {
-	parallel(t)
+func TestChangedRouteReplacesTheOldOne(t *testing.T) { onBothEngines(t, changedRouteReplacesTheOldOne) }
+
+func changedRouteReplacesTheOldOne(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	r := prefixRoute("192.0.2.1:1", "198.51.100.7/32", 200, vxlan("192.0.2.1"))
 	a.tell(t, r)
@@ -184,8 +188,9 @@ func TestLostSessionWithdrawsItsRoutes(t *testing.T) {
 	}
 }
 
-func TestOwnStopWithdrawsNothingFromTheBridge(t *testing.T) {
-	parallel(t)
+func TestOwnStopWithdrawsNothingFromTheBridge(t *testing.T) { onBothEngines(t, ownStopWithdrawsNothingFromTheBridge) }
+
+func ownStopWithdrawsNothingFromTheBridge(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	a.tell(t, many(100, "192.0.2.1:1", vxlan("192.0.2.1"))...)
 	eventually(t, "routes arrived", func() bool { return b.len() == 100 })
@@ -221,8 +226,9 @@ func TestEndOfRIBIsToldAfterTheRoutes(t *testing.T) {
 	}
 }
 
-func TestBatchIsReducedToItsLastWord(t *testing.T) {
-	parallel(t)
+func TestBatchIsReducedToItsLastWord(t *testing.T) { onBothEngines(t, batchIsReducedToItsLastWord) }
+
+func batchIsReducedToItsLastWord(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	r := many(3, "192.0.2.1:1", vxlan("192.0.2.1"))
 	a.tell(t, r[0], withdrawal(r[0]), r[1], withdrawal(r[2]), r[2], r[1])
@@ -235,8 +241,9 @@ func TestBatchIsReducedToItsLastWord(t *testing.T) {
 	}
 }
 
-func TestTableListsOwnAndForeignPaths(t *testing.T) {
-	parallel(t)
+func TestTableListsOwnAndForeignPaths(t *testing.T) { onBothEngines(t, tableListsOwnAndForeignPaths) }
+
+func tableListsOwnAndForeignPaths(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	a.tell(t, prefixRoute("192.0.2.1:1", "198.51.100.7/32", 200, vxlan("192.0.2.1")))
 	b.tell(t, prefixRoute("192.0.2.2:1", "198.51.100.8/32", 200, vxlan("192.0.2.2")))
@@ -265,8 +272,9 @@ func TestTableListsOwnAndForeignPaths(t *testing.T) {
 	}
 }
 
-func TestRefreshSaysEverythingOnceMore(t *testing.T) {
-	parallel(t)
+func TestRefreshSaysEverythingOnceMore(t *testing.T) { onBothEngines(t, refreshSaysEverythingOnceMore) }
+
+func refreshSaysEverythingOnceMore(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
 	a.tell(t, many(20, "192.0.2.1:1", vxlan("192.0.2.1"))...)
 	b.tell(t, many(5, "192.0.2.2:1", vxlan("192.0.2.2"))...)
