@@ -11,6 +11,7 @@ package bridge
 // 4). A uSID (RFC 9800) is used as the whole address that it is.
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -24,8 +25,8 @@ const (
 // The behaviours that decapsulate to a prefix of each family (RFC 9252
 // sections 5.1, 5.2 and 6.5).
 var (
-	behaviors4 = []uint16{EndDT46, EndDT4, EndDX4, UDT46, UDT4, UDX4}
-	behaviors6 = []uint16{EndDT46, EndDT6, EndDX6, UDT46, UDT6, UDX6}
+	behaviors4 = []uint16{EndDT46, EndDT4, EndDX4, UDT46, UDT4, UDX4, OpaqueBehavior}
+	behaviors6 = []uint16{EndDT46, EndDT6, EndDX6, UDT46, UDT6, UDX6, OpaqueBehavior}
 )
 
 // decapsulates reports whether the behaviour of the SID serves prefixes of the
@@ -44,6 +45,12 @@ func (t *SIDStructure) valid(width int) bool {
 	bits := int(t.Block) + int(t.Node) + int(t.Function) + int(t.Argument)
 	transposed := int(t.TranspositionLength)
 	return bits <= 128 && transposed <= width && int(t.TranspositionOffset)+transposed <= bits
+}
+
+// String returns the structure for people.
+func (t SIDStructure) String() string {
+	return fmt.Sprintf("block %d, node %d, function %d, argument %d, transposed %d at %d",
+		t.Block, t.Node, t.Function, t.Argument, t.TranspositionLength, t.TranspositionOffset)
 }
 
 // restore returns the whole SID: the bits that were transposed into the label,

@@ -83,8 +83,8 @@ func TestBehaviorsOfEachFamily(t *testing.T) {
 			t.Errorf("behaviour %d: %v, want %v", b, got, want[b])
 		}
 	}
-	if s := (SRv6{Behavior: 0xffff}); s.decapsulates(ipv4) || s.decapsulates(ipv6) {
-		t.Error("the opaque behaviour is taken")
+	if s := (SRv6{Behavior: OpaqueBehavior}); !s.decapsulates(ipv4) || !s.decapsulates(ipv6) {
+		t.Error("the opaque behaviour is refused")
 	}
 }
 

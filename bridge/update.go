@@ -168,6 +168,10 @@ const (
 	UDT6    uint16 = 62
 	UDT4    uint16 = 63
 	UDT46   uint16 = 64
+
+	// OpaqueBehavior hides what the SID does (RFC 9252 section 3.1), as FRR 8.4
+	// does with all of its own: the kind of route must tell.
+	OpaqueBehavior uint16 = 0xffff
 )
 
 // The Implicit NULL label (RFC 3032 section 2.1): as a 20-bit label, and as it
