@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -134,6 +136,8 @@ func summary(cfg *config.Config) string {
 	switch b := cfg.BGP; {
 	case b == nil:
 		parts = append(parts, "no BGP")
+	case b.Attach != "":
+		parts = append(parts, fmt.Sprintf("BGP AS %d, neighbors of the gobgpd at %s", cfg.ASN, b.Attach))
 	case b.GoBGPConfig != "":
 		parts = append(parts, fmt.Sprintf("BGP AS %d, neighbors of %s", cfg.ASN, b.GoBGPConfig))
 	default:
@@ -143,7 +147,74 @@ func summary(cfg *config.Config) string {
 		}
 		parts = append(parts, text)
 	}
-	return strings.Join(append(parts, count(len(cfg.VNIs), "VNI")), "; ")
+	return strings.Join(append(parts, summaryOfVNIs(cfg)), "; ")
+}
+
+// summaryOfVNIs says how many VNIs there are, of which kinds, and what they
+// have beside routes.
+func summaryOfVNIs(cfg *config.Config) string {
+	kinds := make(map[string]int)
+	var leaks, rules, originates, aggregates, lossless, flowspec int
+	for i := range cfg.VNIs {
+		v := &cfg.VNIs[i]
+		kinds[kindOf(v)]++
+		leaks += len(v.ImportFrom)
+		rules += len(v.Import.Rules) + len(v.Export.Rules)
+		originates += len(v.Originate)
+		aggregates += len(v.Aggregates)
+		if straight(v) && slices.ContainsFunc(v.Export.Types, func(t config.HopType) bool { return t != config.HopStandard }) {
+			lossless++
+		}
+		if v.Export.FlowSpec != config.FlowSpecOff {
+			flowspec++
+		}
+	}
+	text := count(len(cfg.VNIs), "VNI")
+	if cfg.BGP == nil {
+		kinds = nil
+	}
+	var with []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		with = append(with, fmt.Sprintf("%d %s", kinds[kind], kind))
+	}
+	if len(with) > 0 {
+		text += " (" + strings.Join(with, ", ") + ")"
+	}
+	with = nil
+	for _, x := range []struct {
+		n    int
+		what string
+	}{
+		{rules, "rule"}, {originates, "originated prefix"}, {aggregates, "aggregate"}, {leaks, "leak"},
+	} {
+		if x.n > 0 {
+			with = append(with, count(x.n, x.what))
+		}
+	}
+	if lossless > 0 {
+		with = append(with, fmt.Sprintf("%d lossless", lossless))
+	}
+	if flowspec > 0 {
+		with = append(with, fmt.Sprintf("%d with flow specifications", flowspec))
+	}
+	if len(with) > 0 {
+		text += ", " + strings.Join(with, ", ")
+	}
+	return text
+}
+
+// kindOf names the routes of a VNI in BGP, such as "evpn/vxlan".
+func kindOf(v *config.VNI) string {
+	if v.Encapsulation == config.EncapNone {
+		return v.Family.String()
+	}
+	return v.Family.String() + "/" + v.Encapsulation.String()
+}
+
+// straight reports whether packets of a VNI go to the hypervisors without
+// passing this gateway.
+func straight(v *config.VNI) bool {
+	return v.Encapsulation == config.EncapSRv6 || v.Encapsulation == config.EncapIPinIP
 }
 
 // count returns "1 VNI", "2 VNIs".

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -38,6 +39,7 @@ type daemon struct {
 	server  *metalbond.Server
 	client  *metalbond.Client
 	http    *api.Server
+	vnis    []config.VNI // of the configuration
 
 	begun     time.Time
 	listening chan struct{} // closed once MetalBond clients can connect
@@ -46,7 +48,7 @@ type daemon struct {
 // newDaemon wires what the configuration asks for. Nothing runs, and no socket
 // is open, before Run.
 func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
-	d := &daemon{log: log, begun: time.Now(), listening: make(chan struct{})}
+	d := &daemon{log: log, vnis: cfg.VNIs, begun: time.Now(), listening: make(chan struct{})}
 	d.table = rib.New(rib.Options{Encode: metalbond.Encode})
 	var err error
 	if d.bridge, err = bridge.New(cfg, d.table, log); err != nil {
@@ -96,6 +98,7 @@ func (d *daemon) Run(ctx context.Context) error {
 	if d.speaker != nil {
 		group.Go(func() error { return d.speaker.Run(ctx) })
 	}
+	group.Go(func() error { return d.bridge.Leak(ctx) })
 	if d.client != nil {
 		group.Go(func() error { return d.client.Run(ctx) })
 	}
@@ -154,12 +157,17 @@ func announce(c *bridge.Channel, text string) error {
 	return nil
 }
 
+// configuredVNIs are those of the file and what they have routes of.
 func configuredVNIs(cfg *config.Config) []rib.VNI {
 	var list []rib.VNI
 	for _, v := range cfg.VNIs {
 		list = append(list, rib.VNI(v.VNI))
+		for _, from := range v.ImportFrom {
+			list = append(list, rib.VNI(from))
+		}
 	}
-	return list
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // oneNextHop returns the answer to whether clients get one next hop a prefix.

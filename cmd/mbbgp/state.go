@@ -25,6 +25,7 @@ func (d *daemon) state() api.State {
 		Neighbors: d.neighbors,
 		Counters:  d.counters,
 		Ready:     d.conditions,
+		Policy:    d.policy,
 		Explain:   d.explain,
 	}
 }
