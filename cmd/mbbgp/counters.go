@@ -6,14 +6,19 @@ import (
 	"mbbgp/bridge"
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
+	"mbbgp/rib"
 )
 
-// counters are what the BGP speaker and the BGP side of the bridge count.
+// counters are what the bridge and the BGP speaker count.
 func (d *daemon) counters() []api.Counter {
+	list := leakCounters(d.bridge.Leaks())
 	if d.speaker == nil {
-		return nil
+		return list
 	}
-	return append(speakerCounters(d.speaker.Counters()), bridgeCounters(d.bridge.BGP().Stats())...)
+	g := d.bridge.BGP()
+	list = append(list, speakerCounters(d.speaker.Counters())...)
+	list = append(list, bridgeCounters(g.Stats())...)
+	return append(list, membershipCounters(g.Memberships())...)
 }
 
 func total(name, help string, v uint64, labels ...api.Label) api.Counter {
@@ -42,7 +47,7 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 		list = append(list, total("import_refused", "BGP routes refused before a VNI was asked.", n, api.Label{Name: "reason", Value: string(reason)}))
 	}
 	for _, v := range s.VNIs {
-		vni := api.Label{Name: "vni", Value: strconv.FormatUint(uint64(v.VNI), 10)}
+		vni := vniLabel("vni", v.VNI)
 		list = append(list,
 			gauge("vni_imported_routes", "BGP routes that the VNI imports.", v.Imported.Routes, vni),
 			gauge("vni_exported_routes", "BGP routes announced for the VNI.", v.Exported.Routes, vni),
@@ -56,6 +61,44 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 		for reason, n := range v.Exported.Refused {
 			list = append(list, total("vni_export_refused", "Next hops of the VNI that were kept from BGP.", n, vni, api.Label{Name: "reason", Value: string(reason)}))
 		}
+		list = append(list, ruleCounters(vni, "import", v.Imported.Rules)...)
+		list = append(list, ruleCounters(vni, "export", v.Exported.Rules)...)
 	}
 	return list
+}
+
+func ruleCounters(vni api.Label, direction string, rules []bridge.RuleStats) (list []api.Counter) {
+	for _, r := range rules {
+		labels := []api.Label{vni, {Name: "direction", Value: direction}, {Name: "rule", Value: r.Name}}
+		list = append(list,
+			total("policy_rule_matches", "Routes that the rule matched.", r.Matched, labels...),
+			total("policy_rule_refusals", "Routes that the rule matched and refused.", r.Refused, labels...),
+		)
+	}
+	return list
+}
+
+func leakCounters(leaks []bridge.LeakStats) (list []api.Counter) {
+	for _, l := range leaks {
+		labels := []api.Label{vniLabel("vni", l.To), vniLabel("from", l.From)}
+		list = append(list,
+			gauge("vni_leaked_routes", "Next hops that the VNI has of another one.", l.Routes, labels...),
+			gauge("vni_leak_waiting_prefixes", "Prefixes of another VNI for which the VNI has no room.", l.Waiting, labels...),
+		)
+	}
+	return list
+}
+
+func membershipCounters(m bridge.MembershipStats) []api.Counter {
+	if !m.Spoken {
+		return nil
+	}
+	return []api.Counter{
+		gauge("bgp_membership_targets", "Route targets that BGP is asked for.", len(m.Targets)),
+		gauge("bgp_membership_vnis", "VNIs whose routes BGP is asked for.", len(m.VNIs)),
+	}
+}
+
+func vniLabel(name string, vni rib.VNI) api.Label {
+	return api.Label{Name: name, Value: strconv.FormatUint(uint64(vni), 10)}
 }

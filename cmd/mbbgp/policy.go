@@ -75,10 +75,10 @@ func setText(s *config.Set) string {
 
 func prefixText(p config.PrefixRule) string {
 	text := p.Prefix.String()
-	if p.GE != 0 {
+	if p.GE > p.Prefix.Bits() {
 		text += fmt.Sprintf(" ge %d", p.GE)
 	}
-	if p.LE != 0 {
+	if p.LE > p.Prefix.Bits() {
 		text += fmt.Sprintf(" le %d", p.LE)
 	}
 	return text

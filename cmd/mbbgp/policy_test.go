@@ -17,7 +17,7 @@ func TestRulesReadAsInTheFile(t *testing.T) {
 		{
 			Name: "hosts",
 			When: config.Match{
-				Prefixes:         []config.PrefixRule{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 24, LE: 32}, {Prefix: netip.MustParsePrefix("::/0")}},
+				Prefixes:         []config.PrefixRule{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 24, LE: 32}, {Prefix: netip.MustParsePrefix("::/0"), LE: 48}, {Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 8, LE: 8}},
 				Types:            []config.HopType{config.HopStandard, config.HopNAT},
 				NextHops:         []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")},
 				Communities:      []config.Community{65001<<16 | 7},
@@ -33,7 +33,7 @@ func TestRulesReadAsInTheFile(t *testing.T) {
 	want := []api.PolicyRule{
 		{
 			VNI: 7, Direction: "export", Name: "hosts", Then: "refuse", Matched: 5, Refused: 5,
-			When: "prefixes 10.0.0.0/8 ge 24 le 32, ::/0; types standard, nat; nexthops 2001:db8::/32; communities 65001:7; large-communities 65001:1:2",
+			When: "prefixes 10.0.0.0/8 ge 24 le 32, ::/0 le 48, 10.0.0.0/8; types standard, nat; nexthops 2001:db8::/32; communities 65001:7; large-communities 65001:1:2",
 		},
 		{VNI: 7, Direction: "export", Name: "rule-2", When: "everything", Set: "communities 65001:8; local-preference 200; med 0", Then: "continue", Matched: 3},
 	}
