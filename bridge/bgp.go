@@ -31,16 +31,17 @@ type BGP struct {
 
 	exporting sync.Mutex // held by Export
 
-	mu        sync.Mutex
-	routes    routes                   // guarded by mu
-	standings standings                // guarded by mu
-	neighbors map[netip.Addr]*neighbor // guarded by mu
-	refused   map[Reason]uint64        // guarded by mu; of routes as a whole
-	macs      map[key6]MAC             // guarded by mu; of type 2 routes in use
-	shadows   map[key6][]shadow        // guarded by mu; type 2 routes behind those
-	decision  decision                 // guarded by mu; scratch of Import
-	hop       [1]rib.NextHop           // guarded by mu; scratch of place
-	refresh   bool                     // guarded by mu; call Refresh after this batch
+	mu           sync.Mutex
+	routes       routes                   // guarded by mu
+	standings    standings                // guarded by mu
+	neighbors    map[netip.Addr]*neighbor // guarded by mu
+	refused      map[Reason]uint64        // guarded by mu; of routes as a whole
+	macs         map[key6]MAC             // guarded by mu; of type 2 routes in use
+	shadows      map[key6][]shadow        // guarded by mu; type 2 routes behind those
+	originations originations             // guarded by mu
+	decision     decision                 // guarded by mu; scratch of Import
+	hop          [1]rib.NextHop           // guarded by mu; scratch of place
+	refresh      bool                     // guarded by mu; call Refresh after this batch
 }
 
 // neighbor is what is known of who sends routes.
@@ -83,19 +84,21 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		index:       newTargetIndex(b.sorted),
 		limits:      neighborLimits{fixed: map[netip.Addr]int{}},
 		routes:      newRoutes(),
-		standings:   newStandings(b.table),
+		standings:   newStandings(b.table, b.log),
 		neighbors:   map[netip.Addr]*neighbor{},
 		macs:        map[key6]MAC{},
 		shadows:     map[key6][]shadow{},
 		refused:     map[Reason]uint64{},
+		decision:    decision{final: true},
 	}
 	for _, n := range b.sorted {
 		n.in = importState{limit: limit{LimitStats{Max: n.imports.MaxPrefixes}}, refused: map[Reason]uint64{}}
 		n.out.refused = map[Reason]uint64{}
 		n.out.limit.Max = n.exports.MaxPrefixes
 	}
-	if cfg.BGP == nil {
-		return g, nil
+	var err error
+	if g.originations, err = newOriginations(b, cfg); err != nil || cfg.BGP == nil {
+		return g, err
 	}
 	g.losslessASN = cfg.BGP.LosslessASN
 	g.nextHops = newNextHops(cfg.BGP.NextHops)
@@ -103,7 +106,6 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		g.limits.fixed[n.Address] = n.MaxPrefixes
 	}
 	g.limits.dynamic = append(g.limits.dynamic, cfg.BGP.DynamicNeighbors...)
-	var err error
 	g.rds, err = newDistinguishers(cfg, b.log)
 	return g, err
 }

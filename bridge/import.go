@@ -27,12 +27,21 @@ func (g *BGP) Import(batch []Update) {
 	for i := range batch {
 		u := &batch[i]
 		if u.Withdraw || u.Attributes == nil {
-			g.put(&u.NLRI, u.NLRI.Prefix.Masked(), 0)
+			p := u.NLRI.Prefix.Masked()
+			g.offer(&u.NLRI, p, u.Neighbor, nil)
+			g.put(&u.NLRI, p, 0)
 			continue
 		}
 		g.announce(u)
 	}
 	g.decision.attributes = nil
+	g.finish()
+}
+
+// finish does what a number of updates led to, and unlocks mu.
+func (g *BGP) finish() {
+	g.standings.ranks.part()
+	g.reorder()
 	refresh := g.refresh
 	g.refresh = false
 	g.mu.Unlock()
@@ -59,14 +68,32 @@ func (g *BGP) announce(u *Update) {
 			logCrossed(g.bridge.log.WithField("vni", r.network.vni), in.LimitStats)
 		}
 	}
+	g.offer(&u.NLRI, d.prefix, u.Neighbor, d.offers)
 	if d.reason != Accepted || len(d.places) == 0 {
 		g.put(&u.NLRI, d.prefix, 0)
 		return
 	}
-	g.put(&u.NLRI, d.prefix, g.standings.find(g.neighbor(u.Neighbor), groupOf(&u.NLRI), d.places))
+	number := g.standings.find(g.neighbor(u.Neighbor), groupOf(&u.NLRI), d.places)
+	g.reorder()
+	g.put(&u.NLRI, d.prefix, number)
 }
 
-func groupOf(n *NLRI) group { return group{n.Kind, n.RD, n.EthernetTag} }
+// reorder gives the routes of ranks whose preference has changed the new one.
+// It takes time in proportion to all that is imported, for each such rank.
+func (g *BGP) reorder() {
+	for _, x := range g.standings.ranks.shifts() {
+		g.routes.all(func(k routeKey, number uint32) {
+			s := g.standings.at(number)
+			for i := range s.places {
+				if s.places[i].rank == x.rank {
+					g.say(s.sender, k.prefix, s.places[i])
+				}
+			}
+		})
+	}
+}
+
+func groupOf(n *NLRI) group { return group{n.Kind, n.RD, n.EthernetTag, n.Path} }
 
 // put makes next, 0 for none, the standing of an NLRI.
 func (g *BGP) put(n *NLRI, p netip.Prefix, next uint32) {
@@ -146,8 +173,7 @@ func (s *standing) in(n *network) bool {
 func (g *BGP) place(from *sender, p netip.Prefix, pl place) {
 	n := pl.network
 	fresh := n.in.Max > 0 && !g.imported(n, p)
-	g.hop[0] = pl.hop
-	g.bridge.table.Replace(from.origin, n.vni, p, g.hop[:], rib.Redistributed)
+	g.say(from, p, pl)
 	n.in.routes++
 	if fresh {
 		n.in.Used++
@@ -155,6 +181,12 @@ func (g *BGP) place(from *sender, p netip.Prefix, pl place) {
 	if pl.hop.Target != n.gateway {
 		g.bridge.claimed(n.vni, p, pl.hop)
 	}
+}
+
+// say puts a next hop into the table, in place of what the sender said there.
+func (g *BGP) say(from *sender, p netip.Prefix, pl place) {
+	g.hop[0] = pl.hop
+	g.bridge.table.Replace(from.origin, pl.network.vni, p, g.hop[:], g.standings.ranks.preference(pl.rank))
 }
 
 func (g *BGP) displace(from *sender, p netip.Prefix, n *network) {
@@ -169,12 +201,12 @@ func (g *BGP) displace(from *sender, p netip.Prefix, n *network) {
 	}
 }
 
-// imported reports whether the network has a prefix from BGP. The table knows;
+// imported reports whether the network has imported a prefix. The table knows;
 // it is asked only where there is a maximum.
 func (g *BGP) imported(n *network, p netip.Prefix) bool {
 	for _, info := range g.bridge.table.Lookup(n.vni, p) {
 		for _, c := range info.Claims {
-			if c.Source == rib.BGP {
+			if c.Source == rib.BGP && c.Origin != g.originations.origin {
 				return true
 			}
 		}
@@ -218,6 +250,7 @@ func (g *BGP) limitOf(address netip.Addr) limit {
 // imported.
 func (g *BGP) Forget(address netip.Addr) int {
 	g.mu.Lock()
+	g.forgetOffers(address)
 	n := g.neighbors[address]
 	if n == nil {
 		g.mu.Unlock()
@@ -236,11 +269,6 @@ func (g *BGP) Forget(address netip.Addr) int {
 		g.leave(g.become(k, 0))
 	})
 	delete(g.neighbors, address)
-	refresh := g.refresh
-	g.refresh = false
-	g.mu.Unlock()
-	if refresh && g.Refresh != nil {
-		g.Refresh()
-	}
+	g.finish()
 	return count
 }

@@ -6,8 +6,8 @@ package bridge
 // once, and a route is its key and the number of its standing: 16 bytes for
 // IPv4, 28 for IPv6, without pointers.
 //
-// Routes of one neighbour, RD, kind and Ethernet tag share an origin in the
-// table. Of those no two have the same prefix (MACIP: see macip.go), so that
+// Routes of one neighbour, RD, kind, Ethernet tag and path share an origin in
+// the table. Of those no two have the same prefix (MACIP: see macip.go), so that
 // the table's Replace is exactly BGP's implicit withdraw.
 
 import (
@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/sirupsen/logrus"
 
 	"mbbgp/rib"
 )
@@ -24,6 +26,23 @@ type group struct {
 	kind NLRIKind
 	rd   RD
 	tag  uint32
+	path uint32
+}
+
+// String returns the group for people: kind and route distinguisher, and what
+// else there is.
+func (x group) String() string {
+	s := x.kind.String()
+	if x.rd != (RD{}) {
+		s += " " + x.rd.String()
+	}
+	if x.tag != 0 {
+		s += fmt.Sprintf(" tag %d", x.tag)
+	}
+	if x.path != 0 {
+		s += fmt.Sprintf(" path %d", x.path)
+	}
+	return s
 }
 
 // sender is a neighbour's routes of one group, an origin in the table.
@@ -31,7 +50,8 @@ type sender struct {
 	neighbor  *neighbor
 	group     uint32
 	origin    rib.Origin
-	standings int // of it
+	standings int    // of it
+	last      uint32 // of these, that was found last; 0: none
 }
 
 type senderKey struct {
@@ -50,6 +70,7 @@ type standing struct {
 // standings keeps each standing once. Number 0 is none: not imported.
 type standings struct {
 	table   *rib.Table
+	ranks   ranks
 	all     []standing
 	free    []uint32
 	numbers map[string]uint32
@@ -58,13 +79,13 @@ type standings struct {
 	members map[uint32]int   // senders of a group
 	names   map[uint32]group
 	next    uint32
-	last    uint32 // found last
-	key     []byte
+	key     []byte // scratch
 }
 
-func newStandings(t *rib.Table) standings {
+func newStandings(t *rib.Table, log logrus.FieldLogger) standings {
 	return standings{
 		table:   t,
+		ranks:   newRanks(log),
 		all:     make([]standing, 1),
 		numbers: map[string]uint32{},
 		senders: map[senderKey]*sender{},
@@ -78,13 +99,13 @@ func newStandings(t *rib.Table) standings {
 func (s *standings) at(number uint32) *standing { return &s.all[number] }
 
 // find returns the number of the standing of places that n says in group x,
-// making it if it is new. It is forgotten unless hold follows.
+// making it if it is new. It is forgotten unless hold follows. What a new one
+// does to the ranks is to be applied before it is used (ranks.shifts).
 func (s *standings) find(n *neighbor, x group, places []place) uint32 {
-	if l := &s.all[s.last]; l.sender != nil && l.sender.neighbor == n &&
-		s.names[l.sender.group] == x && slices.Equal(l.places, places) {
-		return s.last
-	}
 	from := s.sender(n, x)
+	if from.last != 0 && slices.Equal(s.all[from.last].places, places) {
+		return from.last
+	}
 	s.key = binary.BigEndian.AppendUint32(s.key[:0], uint32(from.origin))
 	for i := range places {
 		s.key = appendPlace(s.key, &places[i])
@@ -93,7 +114,7 @@ func (s *standings) find(n *neighbor, x group, places []place) uint32 {
 	if !ok {
 		number = s.add(standing{sender: from, places: slices.Clone(places), key: string(s.key)})
 	}
-	s.last = number
+	from.last = number
 	return number
 }
 
@@ -104,7 +125,8 @@ func appendPlace(b []byte, p *place) []byte {
 	b = append(b, byte(p.hop.Type))
 	b = binary.BigEndian.AppendUint32(b, uint32(p.hop.TargetVNI))
 	b = binary.BigEndian.AppendUint16(b, p.hop.NATFrom)
-	return binary.BigEndian.AppendUint16(b, p.hop.NATTo)
+	b = binary.BigEndian.AppendUint16(b, p.hop.NATTo)
+	return p.rank.append(b)
 }
 
 func (s *standings) add(x standing) uint32 {
@@ -118,6 +140,9 @@ func (s *standings) add(x standing) uint32 {
 	}
 	s.numbers[x.key] = number
 	x.sender.standings++
+	for i := range x.places {
+		s.ranks.hold(x.places[i].rank)
+	}
 	return number
 }
 
@@ -136,12 +161,22 @@ func (s *standings) sender(n *neighbor, x group) *sender {
 		from = &sender{neighbor: n, group: number}
 		from.origin = s.table.NewOrigin(rib.OriginInfo{
 			Source: rib.BGP,
-			Name:   fmt.Sprintf("%v %v %v", n.address, x.kind, x.rd),
+			Name:   fmt.Sprintf("%v %v", n.address, x),
 		})
 		s.senders[key] = from
 		s.members[number]++
 	}
 	return from
+}
+
+// stale returns how many routes are LLGR_STALE.
+func (s *standings) stale() (n int) {
+	for i := range s.all {
+		if x := &s.all[i]; len(x.places) > 0 && x.places[0].rank.stale {
+			n += x.routes
+		}
+	}
+	return n
 }
 
 // hold notes that one more route has the standing.
@@ -155,7 +190,13 @@ func (s *standings) drop(number uint32) {
 		return
 	}
 	from := x.sender
+	for i := range x.places {
+		s.ranks.drop(x.places[i].rank)
+	}
 	delete(s.numbers, x.key)
+	if from.last == number {
+		from.last = 0
+	}
 	*x = standing{}
 	s.free = append(s.free, number)
 	if from.standings--; from.standings > 0 {

@@ -12,6 +12,8 @@ import (
 // when asked for and belong to the caller.
 type BGPStats struct {
 	Routes    int               // imported NLRIs
+	Stale     int               // of these, LLGR_STALE ones (RFC 9494)
+	Ranks     RankStats         // of imported NLRIs
 	Refused   map[Reason]uint64 // announcements refused before a VNI was asked
 	VNIs      []VNIStats        // by VNI
 	Neighbors []NeighborStats   // by address
@@ -19,10 +21,11 @@ type BGPStats struct {
 
 // VNIStats are the figures of one configured VNI.
 type VNIStats struct {
-	VNI      rib.VNI
-	Imported ImportStats
-	Exported ExportStats
-	Table    LimitStats // prefixes in the table, against MetalBond announcements
+	VNI        rib.VNI
+	Imported   ImportStats
+	Originated []OriginationStats // in the order of the configuration
+	Exported   ExportStats
+	Table      LimitStats // prefixes in the table, against MetalBond announcements
 }
 
 // ImportStats are the figures of the import into one VNI.
@@ -45,11 +48,13 @@ func (g *BGP) Stats() BGPStats {
 	var s BGPStats
 	g.mu.Lock()
 	s.Routes = g.routes.len()
+	s.Stale = g.standings.stale()
+	s.Ranks = g.standings.ranks.stats()
 	s.Refused = maps.Clone(g.refused)
 	for _, n := range g.bridge.sorted {
 		s.VNIs = append(s.VNIs, VNIStats{VNI: n.vni, Imported: ImportStats{
 			Routes: n.in.routes, Prefixes: n.in.LimitStats, Refused: maps.Clone(n.in.refused),
-		}})
+		}, Originated: g.originations.stats(n)})
 	}
 	for _, n := range g.neighbors {
 		s.Neighbors = append(s.Neighbors, NeighborStats{

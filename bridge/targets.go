@@ -3,17 +3,25 @@ package bridge
 import (
 	"slices"
 	"sort"
+
+	"mbbgp/config"
 )
 
-// targetIndex finds the networks that import a route target.
+// targetIndex finds the networks that import a route: by its targets, or those
+// of unicast.
 type targetIndex struct {
-	exact map[RouteTarget][]*network
-	any   map[uint32][]*network // by number, whatever the administrator
+	exact   map[RouteTarget][]*network
+	any     map[uint32][]*network // by number, whatever the administrator
+	unicast []*network            // by ascending VNI
 }
 
 func newTargetIndex(networks []*network) targetIndex {
 	x := targetIndex{exact: map[RouteTarget][]*network{}, any: map[uint32][]*network{}}
 	for _, n := range networks {
+		if n.family == config.VNIFamilyUnicast {
+			x.unicast = append(x.unicast, n)
+			continue
+		}
 		for _, m := range n.imports.Targets {
 			if m.Any {
 				x.any[m.Number] = append(x.any[m.Number], n)

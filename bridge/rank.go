@@ -1,0 +1,242 @@
+package bridge
+
+// MetalBond has no preferences: what a hypervisor hears of a prefix, it uses.
+// So of several paths that BGP has of one prefix only the best may be visible,
+// and equal ones stand together. The table can do that, by preferences; but it
+// has 149 of them between Relayed and Native, and paths are compared by more.
+// The ranks that are in use at a time are few, though: each gets a preference,
+// in their order. The first one is Redistributed, a new one takes a place
+// between its neighbours, and if there is none, all are spread anew.
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/sirupsen/logrus"
+
+	"mbbgp/rib"
+)
+
+// llgrStale is the community of routes that outlived their session by long
+// (RFC 9494 section 4.1).
+const llgrStale uint32 = 0xFFFF0006
+
+// defaultLocalPref is that of a route without LOCAL_PREF.
+const defaultLocalPref = 100
+
+// maxRanks is how many ranks have a preference of their own.
+const maxRanks = int(rib.Native-rib.Relayed) - 1
+
+// rankStep is the distance of a new best or worst rank from the next one. Most
+// ranks come at the ends.
+const rankStep = 8
+
+// rank is what paths of one prefix are compared by.
+type rank struct {
+	localPref uint32
+	med       uint32
+	domains   uint16 // in the D-PATH
+	ases      uint16 // in the AS_PATH, as they count
+	stale     bool   // LLGR_STALE
+	alone     bool   // unicast has one path a prefix, which is Redistributed
+}
+
+// rankOf returns the rank of a route that no rule has changed.
+func rankOf(kind NLRIKind, a *Attributes) rank {
+	r := rank{stale: slices.Contains(a.Communities, llgrStale)}
+	if kind == Unicast {
+		r.alone = true
+		return r
+	}
+	r.localPref, r.domains, r.ases = defaultLocalPref, uint16(min(len(a.DPath), 1<<16-1)), a.ASPathLength
+	if a.LocalPref != nil {
+		r.localPref = *a.LocalPref
+	}
+	if a.MED != nil {
+		r.med = *a.MED
+	}
+	return r
+}
+
+// compare returns a positive number if r is better than x, a negative one if
+// it is worse. D-PATH is looked at before AS_PATH (RFC 10039).
+func (r rank) compare(x rank) int {
+	if r.stale != x.stale {
+		if r.stale {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(
+		cmp.Compare(r.localPref, x.localPref),
+		cmp.Compare(x.domains, r.domains),
+		cmp.Compare(x.ases, r.ases),
+		cmp.Compare(x.med, r.med),
+	)
+}
+
+// append appends the rank to a key.
+func (r rank) append(b []byte) []byte {
+	var flags byte
+	if r.stale {
+		flags |= 1
+	}
+	if r.alone {
+		flags |= 2
+	}
+	b = binary.BigEndian.AppendUint32(append(b, flags), r.localPref)
+	b = binary.BigEndian.AppendUint32(b, r.med)
+	b = binary.BigEndian.AppendUint16(b, r.domains)
+	return binary.BigEndian.AppendUint16(b, r.ases)
+}
+
+// ranks gives ranks their preferences.
+type ranks struct {
+	log    logrus.FieldLogger
+	known  map[rank]*ranked
+	order  []*ranked // the same, ascending
+	merged bool      // some neighbours have the same preference
+	merges uint64    // ranks that got the preference of another one
+	spread bool      // preferences have changed: shifts says which
+}
+
+// ranked is a rank in use.
+type ranked struct {
+	rank
+	preference rib.Preference
+	said       rib.Preference // as the routes in the table have it
+	places     int            // that have the rank
+}
+
+// RankStats are the figures of the ranks of imported routes.
+type RankStats struct {
+	Used   int    // different ones at the moment
+	Merged uint64 // that got the preference of another one, since the start
+}
+
+func (r *ranks) stats() RankStats { return RankStats{len(r.order), r.merges} }
+
+func newRanks(log logrus.FieldLogger) ranks { return ranks{log: log, known: map[rank]*ranked{}} }
+
+// preference returns the preference of a rank in use.
+func (r *ranks) preference(x rank) rib.Preference {
+	if x.alone {
+		return rib.Redistributed
+	}
+	return r.known[x].preference
+}
+
+// hold notes that one more place has a rank. That may change the preferences
+// of other ranks: see shifts.
+func (r *ranks) hold(x rank) {
+	if x.alone {
+		return
+	}
+	e := r.known[x]
+	if e == nil {
+		e = &ranked{rank: x}
+		r.insert(e)
+		r.known[x] = e
+	}
+	e.places++
+}
+
+// insert gives a new rank a preference.
+func (r *ranks) insert(e *ranked) {
+	i, _ := slices.BinarySearchFunc(r.order, e.rank, func(x *ranked, y rank) int { return x.compare(y) })
+	below, above := rib.Relayed, rib.Native
+	if i > 0 {
+		below = r.order[i-1].preference
+	}
+	if i < len(r.order) {
+		above = r.order[i].preference
+	}
+	first, last := i == 0, i == len(r.order)
+	r.order = slices.Insert(r.order, i, e)
+	middle := below + (above-below)/2
+	switch {
+	case first && last:
+		e.preference = rib.Redistributed
+	case above-below < 2 && len(r.order) <= maxRanks:
+		r.renumber()
+	case above-below < 2:
+		r.merge(e, below, above)
+	case first:
+		e.preference = max(middle, above-rankStep)
+	case last:
+		e.preference = min(middle, below+rankStep)
+	default:
+		e.preference = middle
+	}
+	e.said = e.preference
+}
+
+// merge gives a rank the preference of its neighbour, as all are in use.
+func (r *ranks) merge(e *ranked, below, above rib.Preference) {
+	if e.preference = below; below == rib.Relayed {
+		e.preference = above
+	}
+	r.merges++
+	if !r.merged {
+		r.merged = true
+		r.log.WithField("max", maxRanks).Warn("BGP routes have too many ranks, neighbours count as equal")
+	}
+}
+
+// drop notes that one place less has a rank.
+func (r *ranks) drop(x rank) {
+	if x.alone {
+		return
+	}
+	e := r.known[x]
+	if e.places--; e.places > 0 {
+		return
+	}
+	delete(r.known, x)
+	r.order = slices.DeleteFunc(r.order, func(y *ranked) bool { return y == e })
+}
+
+// part gives ranks that had to share a preference their own again, if there
+// are well enough.
+func (r *ranks) part() {
+	if r.merged && len(r.order)*10 < maxRanks*9 {
+		r.renumber()
+	}
+}
+
+// renumber spreads the ranks evenly.
+func (r *ranks) renumber() {
+	room := int(rib.Native - rib.Relayed)
+	for i, e := range r.order {
+		e.preference = rib.Relayed + rib.Preference((i+1)*room/(len(r.order)+1))
+	}
+	r.spread = true
+	if r.merged {
+		r.merged = false
+		r.log.WithField("ranks", len(r.order)).Info("BGP routes have few enough ranks again")
+	}
+}
+
+// shifts returns the ranks whose routes have another preference in the table
+// than they should, in an order in which no worse rank overtakes a better one
+// meanwhile: first those that rise, from the best, then those that fall, from
+// the worst. They count as done.
+func (r *ranks) shifts() []*ranked {
+	if !r.spread {
+		return nil
+	}
+	r.spread = false
+	var fall, rise []*ranked
+	for _, e := range r.order {
+		switch {
+		case e.preference < e.said:
+			fall = append(fall, e)
+		case e.preference > e.said:
+			rise = append(rise, e)
+		}
+		e.said = e.preference
+	}
+	slices.Reverse(rise)
+	return append(rise, fall...)
+}
