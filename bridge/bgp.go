@@ -27,6 +27,7 @@ type BGP struct {
 	index       targetIndex
 	limits      neighborLimits
 	rds         *distinguishers // nil without BGP
+	contest     *contest        // nil if no two VNIs export the same NLRI
 	memberships *memberships    // nil if route target membership is not spoken
 
 	exporting sync.Mutex // held by Export
@@ -75,6 +76,7 @@ func (l *neighborLimits) of(address netip.Addr) int {
 func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	g := &BGP{
 		memberships: newMemberships(cfg),
+		contest:     newContest(b.sorted),
 		bridge:      b,
 		local:       cfg.VXLAN.Local,
 		mac:         cfg.VXLAN.RouterMAC,
@@ -94,6 +96,7 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	for _, n := range b.sorted {
 		n.in = importState{limit: limit{LimitStats{Max: n.imports.MaxPrefixes}}, refused: map[Reason]uint64{}}
 		n.out.refused = map[Reason]uint64{}
+		n.out.reset(n)
 		n.out.limit.Max = n.exports.MaxPrefixes
 	}
 	var err error
@@ -106,6 +109,13 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		g.limits.fixed[n.Address] = n.MaxPrefixes
 	}
 	g.limits.dynamic = append(g.limits.dynamic, cfg.BGP.DynamicNeighbors...)
+	labels, err := newLabels(cfg, b.log)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range b.sorted {
+		n.label = n.exportLabel(labels)
+	}
 	g.rds, err = newDistinguishers(cfg, b.log)
 	return g, err
 }

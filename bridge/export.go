@@ -25,10 +25,10 @@ var ErrExporting = errors.New("the export to BGP is running already")
 // Export says to send what BGP is to hear, until ctx is over; then it returns
 // nil. It starts from the assumption that BGP knows nothing and says
 // everything, then every change. A batch has at most 1000 updates, each NLRI
-// once; it belongs to send until send returns. Announcements of one VNI and
-// next hop stand together and share their Attributes, withdrawals have none.
-// An NLRI is announced again only if its next hop changed, and withdrawn only
-// if it was announced. The first time that there is nothing more to say, an
+// once; it belongs to send until send returns. Announcements of one VNI that
+// say the same of their routes stand together and share their Attributes,
+// withdrawals have none. An NLRI is announced again only if what is said of it
+// changed, and withdrawn only if it was announced. The first time that there is nothing more to say, an
 // empty batch says so. If send fails, Export ends with that error.
 func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 	if !g.exporting.TryLock() {
@@ -76,23 +76,27 @@ type exporter struct {
 type feed struct {
 	bgp     *BGP
 	network *network
+	kind    NLRIKind
 	reader  *rib.Reader
 	ready   atomic.Bool // there is something to read
 	rds     []RD        // by path, as far as used
-	self    *Attributes // of all routes, if they go through this gateway
-	byHop   map[rib.NextHop]*Attributes
+	shapes  shapes
+	groups  []int    // of the updates of this batch: the number of their attributes; withdrawn: none
+	places  []int    // scratch of group
+	grouped []Update // scratch of group
 }
 
+// withdrawn is the group of updates that have no attributes of this feed.
+const withdrawn = -1
+
 func (e *exporter) open() {
+	e.bgp.contest.reset()
 	for _, n := range e.bgp.bridge.sorted {
-		n.out.reset()
+		n.out.reset(n)
 		if !n.exported() {
 			continue
 		}
-		f := &feed{bgp: e.bgp, network: n, byHop: map[rib.NextHop]*Attributes{}}
-		if n.self {
-			f.self = f.attributes(rib.NextHop{Target: e.bgp.local})
-		}
+		f := &feed{bgp: e.bgp, network: n, kind: n.kind(), shapes: newShapes(e.bgp, n)}
 		f.ready.Store(true)
 		f.reader = e.bgp.bridge.table.NewReader(n.vni, rib.ReaderOptions{
 			Sources: sources,
@@ -138,7 +142,7 @@ func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 			f.ready.Store(true)
 		}
 		e.batch = f.apply(e.changes[:n], e.batch)
-		if len(e.batch) >= maxBatch {
+		if len(e.batch) >= maxBatch || e.bgp.contest != nil { // another VNI may say the same NLRI
 			if err := e.flush(); err != nil {
 				return false, err
 			}
@@ -151,7 +155,7 @@ func (e *exporter) flush() error {
 	if len(e.batch) == 0 {
 		return nil
 	}
-	e.bgp.rds.save()
+	e.bgp.rds.indexes.flush()
 	for part := range slices.Chunk(e.batch, maxBatch) {
 		if err := e.send(part); err != nil {
 			return err
@@ -171,62 +175,87 @@ func (f *feed) apply(changes []rib.Change, batch []Update) []Update {
 	for i := range changes {
 		batch = f.change(&changes[i], batch)
 	}
+	batch = f.settle(batch)
 	batch = f.admit(batch)
 	if out.clear() {
 		logClear(f.bgp.bridge.log.WithField("vni", f.network.vni), out.LimitStats)
 	}
-	if f.self == nil {
-		clear(f.byHop)
-		slices.SortStableFunc(batch[start:], byNextHop)
+	f.group(batch[start:])
+	f.groups = f.groups[:0]
+	if !f.network.self {
+		f.shapes.forget() // there may be as many as hypervisors
 	}
 	return batch
 }
 
-// byNextHop orders announcements by next hop, before withdrawals.
-func byNextHop(a, b Update) int {
-	if a.Withdraw || b.Withdraw {
-		switch {
-		case a.Withdraw == b.Withdraw:
-			return 0
-		case a.Withdraw:
-			return 1
-		}
-		return -1
+// announce appends the announcement of a path or a flow.
+func (f *feed) announce(batch []Update, nlri NLRI, x form) []Update {
+	a, group := f.shapes.get(nlri.Prefix, x, nlri.Kind == FlowSpec)
+	out := &f.network.out
+	won, news := f.bgp.contest.claim(f.network, nlri, a)
+	if !won {
+		out.refused[OtherVNI]++
 	}
-	return a.Attributes.NextHop.Compare(b.Attributes.NextHop)
+	if !news {
+		return batch
+	}
+	out.announced++
+	f.groups = append(f.groups, group)
+	return append(batch, Update{NLRI: nlri, Label: f.label(nlri), Attributes: a})
 }
 
-// announce appends the announcement of a path.
-func (f *feed) announce(batch []Update, nlri NLRI, hop rib.NextHop) []Update {
-	a := f.self
-	if a == nil {
-		if a = f.byHop[hop]; a == nil {
-			a = f.attributes(hop)
-			f.byHop[hop] = a
-		}
-	}
-	f.network.out.announced++
-	return append(batch, Update{NLRI: nlri, Label: uint32(f.network.vni), Attributes: a})
-}
-
-// withdraw appends the withdrawal of a path.
+// withdraw appends the withdrawal of a path or a flow, or, if another VNI has
+// the same NLRI, its announcement.
 func (f *feed) withdraw(batch []Update, nlri NLRI) []Update {
-	f.network.out.withdrawn++
-	return append(batch, Update{Withdraw: true, NLRI: nlri, Label: uint32(f.network.vni)})
+	out := &f.network.out
+	heir, news := f.bgp.contest.leave(f.network, nlri)
+	switch {
+	case !news:
+		return batch
+	case heir != nil:
+		out.announced++
+	default:
+		out.withdrawn++
+	}
+	f.groups = append(f.groups, withdrawn)
+	return append(batch, Update{Withdraw: heir == nil, NLRI: nlri, Label: f.label(nlri), Attributes: heir})
 }
 
-// attributes makes what all routes of the network with a next hop carry.
-func (f *feed) attributes(hop rib.NextHop) *Attributes {
-	a := &Attributes{
-		NextHop:       hop.Target,
-		RouteTargets:  f.network.exports.Targets,
-		Encapsulation: TunnelIPinIP,
+// label is that of an NLRI of the network; flow specifications have none.
+func (f *feed) label(nlri NLRI) uint32 {
+	if nlri.Kind == FlowSpec {
+		return 0
 	}
-	if f.network.self {
-		a.Encapsulation, a.RouterMAC = TunnelVXLAN, f.bgp.mac
+	return f.network.label
+}
+
+// group puts announcements with the same attributes together, in the order in
+// which the attributes were made, and the other updates behind them.
+func (f *feed) group(batch []Update) {
+	if !slices.ContainsFunc(f.groups, func(g int) bool { return g != f.groups[0] }) {
+		return
 	}
-	if f.bgp.domain != (ExtendedCommunity{}) {
-		a.SiteOfOrigin = f.bgp.origins[:]
+	last := f.shapes.len()
+	f.places = append(f.places[:0], make([]int, last+2)...)
+	place := func(g int) *int {
+		if g == withdrawn {
+			g = last
+		}
+		return &f.places[g]
 	}
-	return a
+	for _, g := range f.groups {
+		*place(g)++
+	}
+	sum := 0
+	for i, n := range f.places {
+		f.places[i] = sum
+		sum += n
+	}
+	f.grouped = append(f.grouped[:0], batch...)
+	for i, g := range f.groups {
+		p := place(g)
+		batch[*p] = f.grouped[i]
+		*p++
+	}
+	clear(f.grouped)
 }

@@ -81,7 +81,7 @@ func checkExported(t *rapid.T, b *Bridge, out *adjOut, before map[NLRI]netip.Add
 		for _, hops := range want {
 			total += len(hops)
 		}
-		s := n.out.stats()
+		s := n.exportStats()
 		if got != total && n.exports.MaxPrefixes == 0 {
 			t.Fatalf("vni %d: %d routes in BGP, want %d", n.vni, got, total)
 		}

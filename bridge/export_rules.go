@@ -4,12 +4,16 @@ package bridge
 //
 //	no-target      the VNI exports nothing
 //	from-bgp       learnt from BGP; the readers of Export are not shown these
-//	next-hop-type  export.types, by default standard only
+//	next-hop-type  export.types, by default standard only. A NAT port range
+//	               that becomes flow specifications needs no such type
+//	target-vni     names another VNI, and the VNI is not lossless
 //	gateway-pool   the next hop of a gateway: learnt from elsewhere
 //	prefix-filter  export.prefixes
+//	policy         export.rules
 //
-// Then, of the prefix as it stands: vni-max-prefixes, and max-next-hops if it
-// has more next hops than there are route distinguishers.
+// Then, of the prefix as it stands: summary-only, vni-max-prefixes, other-vni,
+// and max-next-hops if it has more next hops than there are route
+// distinguishers.
 
 import (
 	"fmt"
@@ -22,38 +26,71 @@ import (
 // sources are those that BGP is told of.
 var sources = rib.Sources(rib.Static, rib.Client, rib.Server)
 
-// judgeExport applies the export policy to a path. It changes nothing.
-func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path) Reason {
+// judgeExport applies the export policy to a path. It changes nothing but, with
+// count, the counters of the rules. The verdict is that of the rules.
+func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count bool) (Reason, verdict) {
+	hop := &path.NextHop
 	switch {
 	case n == nil || !n.exported():
-		return NoTarget
+		return NoTarget, verdict{}
 	case !sources.Has(path.Source):
-		return FromBGP
-	case !n.exportTypes.has(path.NextHop.Type):
-		return HopType
-	case b.gatewayHop(path.NextHop.Target):
-		return GatewayPool
+		return FromBGP, verdict{}
+	case !n.exportTypes.has(hop.Type) && !n.steers(hop):
+		return HopType, verdict{}
+	case hop.TargetVNI != 0 && !n.lossless:
+		return TargetVNI, verdict{}
+	case b.gatewayHop(hop.Target):
+		return GatewayPool, verdict{}
 	case !config.Permit(n.exports.Prefixes, p):
-		return Filtered
+		return Filtered, verdict{}
+	case n.exportPolicy == nil:
+		return Accepted, verdict{}
 	}
-	return Accepted
+	v := n.exportPolicy.judge(&candidate{Prefix: p, Type: hop.Type, NextHop: hop.Target}, count)
+	if v.refused {
+		return Policy, v
+	}
+	return Accepted, v
 }
 
 // ExplainExport says what the export policy says of a next hop of a prefix
-// now. NextHop is the BGP next hop if it is accepted. It changes nothing.
+// now. NextHop is the BGP next hop if it is accepted, and Detail names the rule
+// that decided, if one did. It changes nothing.
 func (g *BGP) ExplainExport(vni rib.VNI, p netip.Prefix, path rib.Path) Verdict {
 	n := g.bridge.networks[vni]
-	v := Verdict{VNI: vni, Reason: g.bridge.judgeExport(n, p, &path)}
-	switch {
-	case v.Reason != Accepted:
-		v.Detail = fmt.Sprintf("%v by %v from %v", p, path.NextHop, path.Source)
-	case n.self:
-		v.NextHop = rib.NextHop{Target: g.local}
-	default:
-		v.NextHop = path.NextHop
+	reason, rules := g.bridge.judgeExport(n, p, &path, false)
+	v := Verdict{VNI: vni, Reason: reason}
+	if rules.rule != "" {
+		v.Detail = fmt.Sprintf("export rule %s", rules.rule)
 	}
-	if v.Reason == Accepted && n.out.refuses(p) {
-		v.Reason, v.Detail = VNILimit, fmt.Sprintf("at most %d prefixes", n.exports.MaxPrefixes)
+	switch {
+	case reason == Policy:
+		return v
+	case reason != Accepted:
+		v.Detail = fmt.Sprintf("%v by %v from %v", p, path.NextHop, path.Source)
+		return v
+	}
+	if v.Reason, v.Detail = g.withheld(n, p, v.Detail); v.Reason != Accepted {
+		return v
+	}
+	v.NextHop = path.NextHop
+	if nextHop := g.nextHop(n, p, path.NextHop); nextHop != path.NextHop.Target {
+		v.NextHop = rib.NextHop{Target: nextHop}
 	}
 	return v
+}
+
+// withheld returns the rule that keeps a prefix from BGP whatever its next
+// hops, with its values, or detail if there is none.
+func (g *BGP) withheld(n *network, p netip.Prefix, detail string) (Reason, string) {
+	switch n.out.refuses(p) {
+	case SummaryOnly:
+		return SummaryOnly, fmt.Sprintf("%v is inside an aggregate of vni %d", p, n.vni)
+	case VNILimit:
+		return VNILimit, fmt.Sprintf("at most %d prefixes", n.exports.MaxPrefixes)
+	}
+	if other := g.contest.winner(NLRI{Kind: n.kind(), Prefix: p}); other != nil && other != n {
+		return OtherVNI, fmt.Sprintf("%v is of vni %d", p, other.vni)
+	}
+	return Accepted, detail
 }

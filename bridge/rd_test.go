@@ -85,9 +85,9 @@ func TestRDsSurviveARestart(t *testing.T) {
 	dir := t.TempDir()
 	d := openRDs(t, rdConfig(dir, 70000, 300))
 	want := []string{rdOf(t, d, 70000, 0), rdOf(t, d, 70000, 1), rdOf(t, d, 300, 3)}
-	d.save()
+	d.indexes.flush()
 	// A VNI that would now prefer an index that is given away does not get it.
-	index, _ := d.index(config.NewRD(d.router, d.at(70000, 1)))
+	index, _ := d.index(config.NewRD(d.router, uint16(d.indexes.at(70000, 1))))
 	d = openRDs(t, rdConfig(dir, uint32(index), 300, 70000))
 	if got := []string{rdOf(t, d, 70000, 0), rdOf(t, d, 70000, 1), rdOf(t, d, 300, 3)}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -122,7 +122,7 @@ func TestBadStateIsReportedAndIgnored(t *testing.T) {
 		"not JSON":         "{",
 		"an index twice":   `{"indexes":{"200":[7,7]}}`,
 		"no VNI":           `{"indexes":{"x":[7]}}`,
-		"no index":         `{"indexes":{"200":[70000]}}`,
+		"no index":         `{"indexes":{"200":[-1]}}`,
 		"too many indexes": fmt.Sprintf(`{"indexes":{"200":[%s0]}}`, repeat("0,", slots)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,14 +158,14 @@ func TestUnwritableStateIsReportedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	rdOf(t, d, 200, 1)
-	d.save()
+	d.indexes.flush()
 	if got := warnings(hook); got != 1 {
 		t.Errorf("%d warnings", got)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d.save()
+	d.indexes.flush()
 	again := openRDs(t, rdConfig(dir, 200))
 	if got, want := rdOf(t, again, 200, 1), rdOf(t, d, 200, 1); got != want {
 		t.Errorf("%s, want %s", got, want)

@@ -66,10 +66,10 @@ func (g *BGP) Stats() BGPStats {
 	for i, n := range g.bridge.sorted {
 		v := &s.VNIs[i]
 		v.Imported.Rules = n.importPolicy.stats()
-		v.Exported = n.out.stats()
+		v.Exported = n.exportStats()
 		v.Exported.Rules = n.exportPolicy.stats()
 		v.Table = n.admitted.stats(g.bridge, n.vni)
-		if g.rds != nil && len(n.exports.Targets) > 0 {
+		if g.rds != nil && n.exported() && n.kind() != Unicast {
 			v.Exported.RDs = g.rds.list(n.vni)
 		}
 	}

@@ -1,0 +1,133 @@
+package bridge
+
+// An aggregate is exported while at least one exportable prefix lies inside it.
+// How many do is counted as prefixes come and go, so nothing is ever searched.
+// What BGP is to be told of an aggregate is settled once behind each batch of
+// changes, when its contributors and its own routes, if it is a prefix of the
+// table as well, are known.
+//
+// What a summary-only aggregate holds is never exported itself, whether the
+// aggregate is or, for the limit of the VNI, is not; so that follows from the
+// prefix alone. It contributes all the same.
+
+import (
+	"net/netip"
+	"slices"
+
+	"mbbgp/config"
+)
+
+// aggregates are those of a network, as they stand.
+type aggregates struct {
+	list      []*aggregate
+	byPrefix  map[netip.Prefix]*aggregate
+	lengths   [2][]int     // those of IPv4 and IPv6 aggregates
+	unsettled []*aggregate // since the last batch
+}
+
+type aggregate struct {
+	prefix       netip.Prefix
+	summaryOnly  bool
+	contributors int    // exportable prefixes inside
+	own          wanted // routes of the prefix itself
+	told         wanted // what was settled last
+	unsettled    bool
+}
+
+// AggregateStats are the figures of one aggregate.
+type AggregateStats struct {
+	Prefix       netip.Prefix
+	Contributors int  // exportable prefixes inside it
+	Exported     bool // BGP is told of it, or a limit is in the way
+}
+
+func newAggregates(list []config.Aggregate) aggregates {
+	x := aggregates{byPrefix: map[netip.Prefix]*aggregate{}}
+	for _, c := range list {
+		a := &aggregate{prefix: c.Prefix, summaryOnly: c.SummaryOnly}
+		x.list = append(x.list, a)
+		x.byPrefix[c.Prefix] = a
+		lengths := &x.lengths[family(c.Prefix)]
+		if !slices.Contains(*lengths, c.Prefix.Bits()) {
+			*lengths = append(*lengths, c.Prefix.Bits())
+		}
+	}
+	return x
+}
+
+// family is 0 for IPv4 and 1 for IPv6.
+func family(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 0
+	}
+	return 1
+}
+
+// around calls visit with each aggregate that p lies inside.
+func (x *aggregates) around(p netip.Prefix, visit func(*aggregate)) {
+	for _, bits := range x.lengths[family(p)] {
+		if bits >= p.Bits() {
+			continue
+		}
+		if a := x.byPrefix[netip.PrefixFrom(p.Addr(), bits).Masked()]; a != nil {
+			visit(a)
+		}
+	}
+}
+
+// suppress reports whether p is exported only as a part of an aggregate.
+func (x *aggregates) suppress(p netip.Prefix) (suppressed bool) {
+	x.around(p, func(a *aggregate) { suppressed = suppressed || a.summaryOnly })
+	return suppressed
+}
+
+// contribute counts a prefix that became exportable, 1, or is no longer, -1.
+func (x *aggregates) contribute(p netip.Prefix, difference int) {
+	x.around(p, func(a *aggregate) {
+		a.contributors += difference
+		if a.contributors == 0 || a.contributors == difference {
+			x.unsettle(a)
+		}
+	})
+}
+
+// unsettle notes that what BGP is to be told of a may have changed.
+func (x *aggregates) unsettle(a *aggregate) {
+	if !a.unsettled {
+		a.unsettled = true
+		x.unsettled = append(x.unsettled, a)
+	}
+}
+
+// want sets w to what BGP is to hear of an aggregate: what it is itself if it
+// is something, or else a route with nothing but the network's attributes.
+func (x *aggregates) want(w *wanted, a *aggregate) {
+	w.set(&a.own)
+	if len(w.forms) == 0 && a.contributors > 0 && !x.suppress(a.prefix) {
+		w.forms = append(w.forms, form{})
+	}
+}
+
+// stats returns the figures of all aggregates, in the order of the
+// configuration.
+func (x *aggregates) stats() []AggregateStats {
+	var all []AggregateStats
+	for _, a := range x.list {
+		all = append(all, AggregateStats{a.prefix, a.contributors, len(a.told.forms) > 0})
+	}
+	return all
+}
+
+// settle appends what the changes of a batch mean for aggregates.
+func (f *feed) settle(batch []Update) []Update {
+	s := &f.network.out
+	for _, a := range s.aggregates.unsettled {
+		a.unsettled = false
+		s.old.set(&a.told)
+		s.aggregates.want(&s.now, a)
+		a.told.set(&s.now)
+		batch = f.step(a.prefix, batch)
+	}
+	s.aggregates.unsettled = s.aggregates.unsettled[:0]
+	return batch
+}
