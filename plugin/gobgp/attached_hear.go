@@ -277,7 +277,7 @@ func (h *hearing) peer(ctx context.Context, p *apipb.Peer) {
 		now.described = full.GetConf().GetDescription()
 		if now.state == Established {
 			now.routerID, _ = netip.ParseAddr(p.State.RouterId)
-			now.families = negotiated(capabilitiesFromAPI(full.GetState().GetLocalCap()), capabilitiesFromAPI(full.GetState().GetRemoteCap()))
+			now.families, now.restart = negotiated(capabilitiesFromAPI(full.GetState().GetLocalCap()), capabilitiesFromAPI(full.GetState().GetRemoteCap()))
 			now.up = full.GetTimers().GetState().GetUptime().GetSeconds()
 			now.same = was.up != 0 && was.up == now.up
 			if now.up != 0 {

@@ -32,6 +32,7 @@ type embedded struct {
 	setup    *setup
 	log      logrus.FieldLogger
 	encode   *encoder               // used by announce and withdraw only
+	several  *multipath             // nil if one path of each NLRI is in use
 	sweep    *sweeper               // nil if GoBGP's tables cannot be swept
 	tables   map[config.Family]bool // that GoBGP has
 	missing  map[config.Family]bool // that are not, and were announced
@@ -70,7 +71,7 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 	watching, stopWatching := context.WithCancel(context.Background())
 	err := e.start(watching, s, to, handler)
 	if err == nil {
-		if err = carry(carrying); errors.Is(context.Cause(carrying), errStopped) {
+		if err = e.carry(carrying, s, carry); errors.Is(context.Cause(carrying), errStopped) {
 			err = errStopped
 		}
 	}
@@ -78,6 +79,10 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 	handler.kept.watch() // to stop what was stopped is an error for GoBGP
 	e.mu.Lock()
 	e.server = nil
+	// Neighbours that are to keep our routes get no notification.
+	if e.setup.deferral > 0 {
+		_ = s.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true})
+	}
 	s.Stop()
 	e.mu.Unlock()
 	<-served
@@ -85,9 +90,23 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 	return err
 }
 
+// carry announces what the bridge exports, and holds it back from neighbours
+// as long as they have to wait.
+func (e *embedded) carry(ctx context.Context, s *server.BgpServer, export func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	held := make(chan error, 1)
+	go func() { held <- e.setup.letGo(ctx, s) }()
+	err := export(ctx)
+	cancel()
+	return errors.Join(err, <-held)
+}
+
 // start starts BGP, its API and its neighbours.
 func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, handler *logHandler) error {
-	w := newWatcher(ctx, e.setup, to)
+	if e.setup.multipath() {
+		e.several = newMultipath()
+	}
+	w := newWatcher(ctx, e.setup, to, e.several)
 	err := s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
 		OnBestPath:   w.best,
 		OnPathEor:    w.endOfRIB,
@@ -100,7 +119,7 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 		if _, err := gobgpconfig.InitialConfig(ctx, s, e.setup.file, false); err != nil {
 			return fmt.Errorf("bgp.gobgp-config: %s: %w", e.setup.fileName, err)
 		}
-	} else if err := e.addNeighbors(ctx, s); err != nil {
+	} else if err := e.addNeighbors(ctx, s, handler); err != nil {
 		return err
 	}
 	if e.setup.api != "" {
@@ -130,7 +149,7 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	return nil
 }
 
-func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error {
+func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer, handler *logHandler) error {
 	if err := s.StartBgp(ctx, &api.StartBgpRequest{Global: e.setup.global}); err != nil {
 		return fmt.Errorf("start BGP: %w", err)
 	}
@@ -138,6 +157,14 @@ func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error 
 		return err
 	}
 	if err := keepNextHops(ctx, s); err != nil {
+		return err
+	}
+	six, err := refuseNextHop6(ctx, s, newNextHop6Rules(e.setup), e.log)
+	if err != nil {
+		return err
+	}
+	handler.up = six.learn
+	if err := e.setup.awaitClients(ctx, s); err != nil {
 		return err
 	}
 	for _, g := range e.setup.groups {

@@ -131,12 +131,16 @@ func (e *embedded) table(visit func(Path) bool) error {
 				if !ok || why != skipNothing || !more {
 					continue
 				}
+				nlri, best := u.NLRI, p.Best
+				if e.several != nil && u.Neighbor.IsValid() {
+					nlri, best = e.several.slot(u.NLRI, u.Neighbor, p.RemoteID)
+				}
 				more = visit(Path{
-					NLRI:       u.NLRI,
+					NLRI:       nlri,
 					Label:      u.Label,
 					Attributes: u.Attributes,
 					Neighbor:   u.Neighbor,
-					Best:       p.Best,
+					Best:       best,
 					Stale:      p.Stale,
 					Since:      unixTime(p.Age),
 				})

@@ -68,10 +68,21 @@ type change struct {
 	state     State
 	asn       uint32
 	localASN  uint32
-	routerID  netip.Addr      // while established
-	families  []config.Family // negotiated, while established
-	reason    string          // why the session ended or failed; empty if it did not
-	gone      bool            // the neighbour is not there any more
-	dynamic   bool            // the neighbour is there for this session only
+	routerID  netip.Addr    // while established
+	families  []FamilyInfo  // negotiated, while established
+	restart   time.Duration // while established: how long it wants its routes kept over a restart
+	reason    string        // why the session ended or failed; empty if it did not
+	kept      kept          // which routes stay though the session is over
+	gone      bool          // the neighbour is not there any more, nor its routes
+	dynamic   bool          // the neighbour is there for this session only
 	described string
 }
+
+// kept says which routes of a neighbour stay when its session is over.
+type kept uint8
+
+const (
+	keptNone      kept = iota
+	keptRestart        // of families with graceful restart, for the restart time
+	keptLongLived      // of families with long-lived graceful restart, the restart time is over
+)

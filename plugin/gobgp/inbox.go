@@ -25,17 +25,19 @@ type inbox struct {
 	touched map[bridge.NLRI]struct{} // guarded by mu; updated since a refresh began; nil: none under way
 }
 
-// letters are updates with the ends of tables among them.
+// letters are updates with marks among them.
 type letters struct {
 	updates []bridge.Update
-	ends    []end
+	marks   []mark
 }
 
-// end says that a neighbour's table ends behind a number of updates.
-type end struct {
+// mark says, behind a number of updates, that a neighbour's table ends there,
+// or that the neighbour does.
+type mark struct {
 	after    int
 	neighbor netip.Addr
 	family   config.Family
+	gone     bool
 }
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
@@ -51,8 +53,16 @@ func (b *inbox) update(u bridge.Update) {
 }
 
 func (b *inbox) endOfRIB(neighbor netip.Addr, family config.Family) {
+	b.mark(mark{neighbor: neighbor, family: family})
+}
+
+// forget says that the neighbour is not there any more.
+func (b *inbox) forget(neighbor netip.Addr) { b.mark(mark{neighbor: neighbor, gone: true}) }
+
+func (b *inbox) mark(m mark) {
 	b.mu.Lock()
-	b.letters.ends = append(b.letters.ends, end{len(b.letters.updates), neighbor, family})
+	m.after = len(b.letters.updates)
+	b.letters.marks = append(b.letters.marks, m)
 	b.mu.Unlock()
 	b.ring()
 }
@@ -69,7 +79,7 @@ func (b *inbox) take(empty letters) letters {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	full := b.letters
-	b.letters = letters{updates: empty.updates[:0], ends: empty.ends[:0]}
+	b.letters = letters{updates: empty.updates[:0], marks: empty.marks[:0]}
 	return full
 }
 
@@ -106,9 +116,13 @@ func (l letters) deliver(to routes) {
 			from = next
 		}
 	}
-	for _, e := range l.ends {
-		upTo(e.after)
-		to.EndOfRIB(e.neighbor, e.family)
+	for _, m := range l.marks {
+		upTo(m.after)
+		if m.gone {
+			to.Forget(m.neighbor)
+		} else {
+			to.EndOfRIB(m.neighbor, m.family)
+		}
 	}
 	upTo(len(l.updates))
 }

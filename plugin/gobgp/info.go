@@ -42,8 +42,21 @@ func (s State) String() string {
 
 // FamilyInfo is an address family that both ends of a session speak.
 type FamilyInfo struct {
-	Family   config.Family
-	EndOfRIB bool // the neighbour has sent its End-of-RIB (RFC 4724 section 2)
+	Family          config.Family
+	EndOfRIB        bool          // the neighbour has sent its End-of-RIB (RFC 4724 section 2)
+	AddPathReceive  bool          // it may send several paths of one NLRI (RFC 7911)
+	AddPathSend     bool          // it may be sent several
+	ExtendedNextHop bool          // it takes IPv6 next hops of IPv4 routes (RFC 8950)
+	GracefulRestart bool          // it wants its routes kept over a restart (RFC 4724)
+	LongLived       time.Duration // how much longer it wants them kept (RFC 9494); 0: not at all
+}
+
+// StaleInfo is a family whose routes are kept though the neighbour that sent
+// them has gone away, or is back and has not said yet which are still good.
+type StaleInfo struct {
+	Family    config.Family
+	LongLived bool      // its restart time is over, and they have LLGR_STALE (RFC 9494)
+	Until     time.Time // they go then if it is not back; zero: it is, and they go at its End-of-RIB
 }
 
 // NeighborInfo is what there is to know of one BGP neighbour. How many paths
@@ -57,12 +70,14 @@ type NeighborInfo struct {
 	Description string
 	Dynamic     bool // accepted from a prefix; forgotten when its session ends
 	State       State
-	Since       time.Time    // when the session was established; zero while it is not
-	Families    []FamilyInfo // negotiated; nil while not established
-	Ups         uint64       // how often the session was established
-	LastError   string       // why the session went down or failed last; empty if it never did
-	Updates     uint64       // best paths of it handed to the bridge
-	Withdrawals uint64       // withdrawals of them handed to the bridge
+	Since       time.Time     // when the session was established; zero while it is not
+	Families    []FamilyInfo  // negotiated; nil while not established
+	Restart     time.Duration // how long it wants its routes kept over a restart; 0 while not established
+	Stale       []StaleInfo   // nil if nothing is
+	Ups         uint64        // how often the session was established
+	LastError   string        // why the session went down or failed last; empty if it never did
+	Updates     uint64        // best paths of it handed to the bridge
+	Withdrawals uint64        // withdrawals of them handed to the bridge
 }
 
 // Counters count what the speaker did since its start.

@@ -26,6 +26,7 @@ type logHandler struct {
 	fields logrus.Fields
 	kept   *keptErrors
 	failed func(neighbor netip.Addr, reason string)
+	up     func(neighbor netip.Addr) // nil, or called before a session carries routes
 }
 
 // keptErrors are the errors that GoBGP logged since the last take.
@@ -86,8 +87,13 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		addField(fields, a)
 		return true
 	})
-	if r.Message == "sent notification" {
+	switch r.Message {
+	case "sent notification":
 		h.refused(fields)
+	case "Peer Up":
+		if neighbor, ok := neighborOf(fields); ok && h.up != nil {
+			h.up(neighbor)
+		}
 	}
 	entry := h.log.WithFields(fields)
 	switch {
@@ -112,10 +118,15 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 func (h *logHandler) refused(fields logrus.Fields) {
 	code, _ := fields["code"].(int64)
 	subcode, _ := fields["subcode"].(int64)
-	text, _ := fields["neighbor"].(string)
-	if neighbor, err := netip.ParseAddr(text); err == nil {
+	if neighbor, ok := neighborOf(fields); ok {
 		h.failed(neighbor, "notification-sent "+bgp.NewNotificationErrorCode(uint8(code), uint8(subcode)).String())
 	}
+}
+
+func neighborOf(fields logrus.Fields) (netip.Addr, bool) {
+	text, _ := fields["neighbor"].(string)
+	neighbor, err := netip.ParseAddr(text)
+	return neighbor, err == nil
 }
 
 func addField(fields logrus.Fields, a slog.Attr) {

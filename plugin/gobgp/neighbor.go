@@ -40,6 +40,10 @@ func familyOf(f bgp.Family) (config.Family, bool) {
 	return config.Family(i), i >= 0
 }
 
+func apiFamily(f bgp.Family) *api.Family {
+	return &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}
+}
+
 // setup is what GoBGP is told at its start, all of it checked.
 type setup struct {
 	asn      uint32 // ours
@@ -48,6 +52,8 @@ type setup struct {
 	groups   []*api.PeerGroup
 	dynamic  []*api.DynamicNeighbor
 	own      []uint32         // our AS numbers
+	who      []who            // the neighbours of peers and dynamic
+	deferral time.Duration    // how long neighbours wait for us at a start; 0: not at all
 	file     *oc.BgpConfigSet // instead of the above
 	fileName string
 	api      string
@@ -91,7 +97,8 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 			continue
 		}
 		s.peers = append(s.peers, c.peer(n))
-		mark(used, n.Families)
+		s.note(netip.PrefixFrom(n.Address.WithZone(""), n.Address.BitLen()), &n.Peering)
+		use(used, n.Families)
 	}
 	for i := range b.DynamicNeighbors {
 		n := &b.DynamicNeighbors[i]
@@ -104,7 +111,8 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		name := "dynamic " + n.Prefix.String()
 		s.groups = append(s.groups, c.group(&n.Peering, name))
 		s.dynamic = append(s.dynamic, &api.DynamicNeighbor{Prefix: n.Prefix.String(), PeerGroup: name})
-		mark(used, n.Families)
+		s.note(n.Prefix, &n.Peering)
+		use(used, n.Families)
 	}
 	for f := range families {
 		if used[config.Family(f)] {
@@ -113,6 +121,41 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		}
 	}
 	return s, errors.Join(errs...)
+}
+
+// note keeps what the speaker as a whole must know of a neighbour, or of the
+// neighbours of a prefix.
+func (s *setup) note(prefix netip.Prefix, p *config.Peering) {
+	local := p.LocalASN
+	if local == 0 {
+		local = s.asn
+	}
+	s.who = append(s.who, who{prefix: prefix, internal: p.ASN == local, families: p.Families})
+	// Equally good paths are in use at once for all neighbours or for none.
+	s.global.UseMultiplePaths = s.global.UseMultiplePaths || p.AddPath.Receives()
+	if p.GracefulRestart.Mode == config.GracefulRestartFull {
+		s.deferral = max(s.deferral, deferral(p.GracefulRestart.Time))
+	}
+}
+
+// who says where neighbours are and what they speak.
+type who struct {
+	prefix   netip.Prefix
+	internal bool
+	families []config.Family
+}
+
+// multipath reports whether several paths of an NLRI can be in use at once.
+func (s *setup) multipath() bool {
+	if s.file != nil {
+		return s.file.Global.UseMultiplePaths.Config.Enabled
+	}
+	return s.global.UseMultiplePaths
+}
+
+// speaks reports whether some neighbour has the family.
+func (s *setup) speaks(f config.Family) bool {
+	return slices.ContainsFunc(s.who, func(w who) bool { return slices.Contains(w.families, f) })
 }
 
 // listening returns the addresses of the listener as they are logged; those of
@@ -133,18 +176,18 @@ func vniFamilies(vnis []config.VNI) map[config.Family]bool {
 	for i := range vnis {
 		switch vnis[i].Family {
 		case config.VNIFamilyVPN:
-			mark(used, []config.Family{config.FamilyVPNv4, config.FamilyVPNv6})
+			use(used, []config.Family{config.FamilyVPNv4, config.FamilyVPNv6})
 		case config.VNIFamilyUnicast:
-			mark(used, []config.Family{config.FamilyIPv4, config.FamilyIPv6})
+			use(used, []config.Family{config.FamilyIPv4, config.FamilyIPv6})
 		}
 		if vnis[i].Export.FlowSpec != config.FlowSpecOff {
-			mark(used, []config.Family{config.FamilyFlowSpec4, config.FamilyFlowSpec6})
+			use(used, []config.Family{config.FamilyFlowSpec4, config.FamilyFlowSpec6})
 		}
 	}
 	return used
 }
 
-func mark(used map[config.Family]bool, list []config.Family) {
+func use(used map[config.Family]bool, list []config.Family) {
 	for _, f := range list {
 		used[f] = true
 	}
@@ -213,30 +256,47 @@ func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.Fi
 			c.reflector.RouteReflectorClusterId = cluster.String()
 		}
 	}
-	// Without the capability neighbours send no End-of-RIB. A helper names no
-	// family in it: nobody keeps our routes when we are gone.
 	full := p.GracefulRestart.Mode == config.GracefulRestartFull
 	if p.GracefulRestart.Mode != config.GracefulRestartOff {
-		c.restart.Enabled = true
-		c.restart.HelperOnly = !full
-		if full {
-			c.restart.RestartTime = uint32(seconds(p.GracefulRestart.Time))
-		}
+		c.restart = gracefulRestart(&p.GracefulRestart)
 	}
 	for _, f := range p.Families {
-		rf := families[f]
-		c.families = append(c.families, &api.AfiSafi{
-			Config: &api.AfiSafiConfig{
-				Family:  &api.Family{Afi: api.Family_Afi(rf.Afi()), Safi: api.Family_Safi(rf.Safi())},
-				Enabled: true,
-			},
+		a := &api.AfiSafi{
+			Config:            &api.AfiSafiConfig{Family: apiFamily(families[f]), Enabled: true},
 			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: full}},
-		})
+			LongLivedGracefulRestart: &api.LongLivedGracefulRestart{Config: &api.LongLivedGracefulRestartConfig{
+				Enabled:     full && c.restart.LonglivedEnabled,
+				RestartTime: uint32(seconds(p.GracefulRestart.LongLived)),
+			}},
+		}
+		if f == config.FamilyRTC {
+			a.RouteTargetMembership = &api.RouteTargetMembership{Config: &api.RouteTargetMembershipConfig{
+				DeferralTime: membershipTime,
+			}}
+		} else {
+			a.AddPaths = addPaths(p.AddPath)
+		}
+		c.families = append(c.families, a)
 	}
 	if p.LocalAddress.IsValid() {
 		c.local = p.LocalAddress.String()
 	}
 	return c, nil
+}
+
+// membershipTime is how many seconds a neighbour has to say which route targets
+// it wants, before it is sent what it has asked for and an End-of-RIB.
+const membershipTime = 10
+
+// maxPaths is how many paths of an NLRI a neighbour is sent, GoBGP's limit.
+const maxPaths = 255
+
+func addPaths(a config.AddPath) *api.AddPaths {
+	c := &api.AddPathsConfig{Receive: a.Receives()}
+	if a.Sends() {
+		c.SendMax = maxPaths
+	}
+	return &api.AddPaths{Config: c}
 }
 
 func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }

@@ -17,12 +17,19 @@ type sessions struct {
 	log logrus.FieldLogger
 
 	mu    sync.Mutex
-	known map[netip.Addr]*NeighborInfo // guarded by mu
-	over  bool                         // guarded by mu; we are stopping: sessions that end are no news
+	known map[netip.Addr]*session // guarded by mu
+	over  bool                    // guarded by mu; we are stopping: sessions that end are no news
+}
+
+// session is a neighbour, and what was agreed when it was last established.
+type session struct {
+	NeighborInfo
+	families []FamilyInfo
+	restart  time.Duration
 }
 
 func newSessions(log logrus.FieldLogger) *sessions {
-	return &sessions{log: log, known: make(map[netip.Addr]*NeighborInfo)}
+	return &sessions{log: log, known: make(map[netip.Addr]*session)}
 }
 
 // change takes a change of a session's state, and logs it if a person would
@@ -32,25 +39,24 @@ func (s *sessions) change(c change) {
 	defer s.mu.Unlock()
 	n := s.known[c.neighbor]
 	if n == nil {
-		n = &NeighborInfo{Address: c.neighbor}
+		n = &session{NeighborInfo: NeighborInfo{Address: c.neighbor}}
 		s.known[c.neighbor] = n
 	}
 	was, said := n.State, n.LastError
 	n.ASN, n.LocalASN, n.Description, n.Dynamic = c.asn, c.localASN, c.described, c.dynamic
-	n.State, n.RouterID, n.Families = c.state, c.routerID, nil
+	n.State, n.RouterID, n.Families, n.Restart = c.state, c.routerID, nil, 0
+	n.keep(c, was)
 	if c.reason != "" && !s.over {
 		n.LastError = c.reason
 	}
 	log := s.log.WithFields(logrus.Fields{"neighbor": c.neighbor, "asn": c.asn})
 	switch {
 	case c.state == Established:
-		for _, f := range c.families {
-			n.Families = append(n.Families, FamilyInfo{Family: f})
-		}
+		n.Families, n.Restart = slices.Clone(c.families), c.restart
 		if was != Established {
 			n.Since = c.at
 			n.Ups++
-			log.WithField("families", c.families).Info("BGP session up")
+			log.WithField("families", names(c.families)).Info("BGP session up")
 		}
 	case was == Established:
 		n.Since = time.Time{}
@@ -63,6 +69,46 @@ func (s *sessions) change(c change) {
 	if c.gone {
 		delete(s.known, c.neighbor)
 	}
+}
+
+// keep notes which routes stay when a session ends, and for how long.
+func (n *session) keep(c change, was State) {
+	switch {
+	case c.state == Established:
+		n.families, n.restart = c.families, c.restart
+		for i := range n.Stale {
+			n.Stale[i].Until = time.Time{}
+		}
+	case was == Established || c.kept == keptLongLived:
+		n.Stale = nil
+		for _, f := range n.families {
+			switch {
+			case c.kept == keptRestart && f.GracefulRestart:
+				n.Stale = append(n.Stale, StaleInfo{Family: f.Family, Until: c.at.Add(n.restart)})
+			case c.kept == keptLongLived && f.LongLived > 0:
+				n.Stale = append(n.Stale, StaleInfo{Family: f.Family, LongLived: true, Until: c.at.Add(f.LongLived)})
+			}
+		}
+	}
+}
+
+// current returns what is still stale at now.
+func current(list []StaleInfo, now time.Time) []StaleInfo {
+	var kept []StaleInfo
+	for _, s := range list {
+		if s.Until.IsZero() || s.Until.After(now) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+func names(families []FamilyInfo) []config.Family {
+	list := make([]config.Family, len(families))
+	for i, f := range families {
+		list[i] = f.Family
+	}
+	return list
 }
 
 // failed takes a reason why a session does not come up.
@@ -93,12 +139,18 @@ func (s *sessions) overdue() {
 func (s *sessions) endOfRIB(neighbor netip.Addr, family config.Family) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.known[neighbor]; n != nil {
-		for i := range n.Families {
-			if n.Families[i].Family == family {
-				n.Families[i].EndOfRIB = true
-			}
-		}
+	n := s.known[neighbor]
+	if n == nil {
+		return
+	}
+	all := true
+	for i := range n.Families {
+		f := &n.Families[i]
+		f.EndOfRIB = f.EndOfRIB || f.Family == family
+		all = all && (f.EndOfRIB || !f.GracefulRestart)
+	}
+	if all {
+		n.Stale = nil
 	}
 }
 
@@ -106,7 +158,7 @@ func (s *sessions) endOfRIB(neighbor netip.Addr, family config.Family) {
 func (s *sessions) count(updates []bridge.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var n *NeighborInfo
+	var n *session
 	for i := range updates {
 		u := &updates[i]
 		if n == nil || n.Address != u.Neighbor {
@@ -134,9 +186,10 @@ func (s *sessions) list() []NeighborInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]NeighborInfo, 0, len(s.known))
+	now := time.Now()
 	for _, n := range s.known {
-		c := *n
-		c.Families = slices.Clone(n.Families)
+		c := n.NeighborInfo
+		c.Families, c.Stale = slices.Clone(n.Families), current(n.Stale, now)
 		list = append(list, c)
 	}
 	slices.SortFunc(list, func(a, b NeighborInfo) int { return a.Address.Compare(b.Address) })

@@ -34,6 +34,9 @@ type routes interface {
 	Import(batch []bridge.Update)
 	// EndOfRIB says that the neighbour has sent all it had of a family.
 	EndOfRIB(neighbor netip.Addr, family bridge.Family)
+	// Forget drops what is known of a neighbour that is not there any more, and
+	// returns how many NLRIs of it were left.
+	Forget(neighbor netip.Addr) int
 	// Export tells send everything that BGP should announce, then an empty
 	// batch, and then every change, until ctx is over or send fails.
 	Export(ctx context.Context, send func([]bridge.Update) error) error
@@ -288,6 +291,11 @@ func (s *Speaker) endOfRIB(neighbor netip.Addr, family config.Family) {
 	s.inbox.endOfRIB(neighbor, family)
 }
 
-func (s *Speaker) session(c change) { s.sessions.change(c) }
+func (s *Speaker) session(c change) {
+	s.sessions.change(c)
+	if c.gone {
+		s.inbox.forget(c.neighbor)
+	}
+}
 
 func (s *Speaker) failed(neighbor netip.Addr, reason string) { s.sessions.failed(neighbor, reason) }

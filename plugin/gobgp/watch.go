@@ -3,12 +3,14 @@ package gobgp
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
+	"mbbgp/bridge"
 	"mbbgp/config"
 )
 
@@ -21,17 +23,23 @@ type watcher struct {
 	ctx        context.Context // over: nothing goes on any more
 	to         sink
 	decode     *decoder
+	multipath  *multipath // nil if one path of each NLRI is in use
 	configured map[netip.Addr]bool
-	described  map[string]string // by neighbour address and by peer group
+	described  map[string]string   // by neighbour address and by peer group
+	longLived  map[netip.Addr]bool // some family of it is long-lived
+	keeping    map[netip.Addr]bool // has gone, and some of its routes stay
 }
 
-func newWatcher(ctx context.Context, s *setup, to sink) *watcher {
+func newWatcher(ctx context.Context, s *setup, to sink, m *multipath) *watcher {
 	w := &watcher{
 		ctx:        ctx,
 		to:         to,
 		decode:     newDecoder(),
+		multipath:  m,
 		configured: make(map[netip.Addr]bool),
 		described:  make(map[string]string),
+		longLived:  make(map[netip.Addr]bool),
+		keeping:    make(map[netip.Addr]bool),
 	}
 	for _, p := range s.peers {
 		if a, err := netip.ParseAddr(p.Conf.NeighborAddress); err == nil {
@@ -60,18 +68,42 @@ func (w *watcher) best(paths []*apiutil.Path, _ time.Time) {
 	if w.ctx.Err() != nil {
 		return
 	}
+	if w.multipath != nil {
+		w.multipath.change(w, paths)
+		return
+	}
 	for _, p := range paths {
 		if !p.PeerAddress.IsValid() {
-			w.to.skipped(skipOwn)
-			continue
-		}
-		u, why, ok := w.decode.update(p)
-		if why != skipNothing {
-			w.to.skipped(why)
-		}
-		if ok {
+			w.own(p)
+		} else if u, ok := w.update(p); ok {
 			w.to.update(u)
 		}
+	}
+}
+
+// update returns a neighbour's path as the bridge takes it, and counts what
+// cannot be taken.
+func (w *watcher) update(p *apiutil.Path) (bridge.Update, bool) {
+	u, why, ok := w.decode.update(p)
+	if why != skipNothing {
+		w.to.skipped(why)
+	}
+	return u, ok
+}
+
+// own takes a path of ours that has become the best one. Where it may have
+// taken the place of a neighbour's, that is over: GoBGP says nothing any more
+// about paths that are not best. With a route distinguisher, nobody else has
+// our NLRIs.
+func (w *watcher) own(p *apiutil.Path) {
+	w.to.skipped(skipOwn)
+	if p.Withdrawal || p.Family != bgp.RF_IPv4_UC && p.Family != bgp.RF_IPv6_UC {
+		return
+	}
+	hidden := *p
+	hidden.Withdrawal = true
+	if u, _, ok := w.decode.update(&hidden); ok {
+		w.to.update(u)
 	}
 }
 
@@ -83,7 +115,8 @@ func (w *watcher) endOfRIB(p *apiutil.Path, _ time.Time) {
 
 func (w *watcher) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
 	p := &e.Peer
-	if e.Type == apiutil.PEER_EVENT_END_OF_INIT || !p.State.NeighborAddress.IsValid() || w.ctx.Err() != nil {
+	if e.Type == apiutil.PEER_EVENT_END_OF_INIT || !p.State.NeighborAddress.IsValid() ||
+		p.State.NeighborAddress == absentee || w.ctx.Err() != nil {
 		return
 	}
 	c := change{
@@ -98,21 +131,47 @@ func (w *watcher) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	if c.dynamic {
 		c.described = w.described[p.Conf.PeerGroup]
 	}
-	// GoBGP has a reason for every change but the one that it was told to make.
-	deleted := e.Type == apiutil.PEER_EVENT_STATE && p.State.DisconnectMessage == "" &&
-		p.State.DisconnectReason == api.PeerState_DISCONNECT_REASON_UNSPECIFIED
 	switch c.state {
 	case Idle:
-		c.gone = deleted || c.dynamic
-		if p.State.DisconnectReason != api.PeerState_DISCONNECT_REASON_INVALID_MSG &&
-			p.State.DisconnectReason != api.PeerState_DISCONNECT_REASON_BAD_PEER_AS {
-			c.reason = p.State.DisconnectMessage // the others were told as failed, and better
-		}
+		w.idle(&c, e)
 	case Established:
 		c.routerID = p.State.RouterID
-		c.families = negotiated(p.State.LocalCap, p.State.RemoteCap)
+		c.families, c.restart = negotiated(p.State.LocalCap, p.State.RemoteCap)
+		delete(w.keeping, c.neighbor)
+		w.longLived[c.neighbor] = slices.ContainsFunc(c.families, func(f FamilyInfo) bool { return f.LongLived > 0 })
+	}
+	if c.gone {
+		delete(w.longLived, c.neighbor)
+		delete(w.keeping, c.neighbor)
 	}
 	w.to.session(c)
+}
+
+// idle finds out what a session that is over leaves behind. GoBGP forgets a
+// dynamic neighbour with the last of its routes, but not one with long-lived
+// ones.
+func (w *watcher) idle(c *change, e *apiutil.WatchEventMessage_PeerEvent) {
+	s := &e.Peer.State
+	switch s.DisconnectReason {
+	case api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART:
+		c.kept, w.keeping[c.neighbor] = keptRestart, true
+	case api.PeerState_DISCONNECT_REASON_RESTART_TIMER_EXPIRED:
+		if w.longLived[c.neighbor] {
+			c.kept = keptLongLived
+		} else {
+			delete(w.keeping, c.neighbor)
+		}
+	}
+	c.gone = c.dynamic && !w.keeping[c.neighbor]
+	// GoBGP has a reason for every change but the one that it was told to make.
+	if e.Type == apiutil.PEER_EVENT_STATE && s.DisconnectMessage == "" &&
+		s.DisconnectReason == api.PeerState_DISCONNECT_REASON_UNSPECIFIED {
+		c.gone = true
+	}
+	if s.DisconnectReason != api.PeerState_DISCONNECT_REASON_INVALID_MSG &&
+		s.DisconnectReason != api.PeerState_DISCONNECT_REASON_BAD_PEER_AS {
+		c.reason = s.DisconnectMessage // the others were told as failed, and better
+	}
 }
 
 func stateOf(s bgp.FSMState) State {
@@ -132,29 +191,82 @@ func stateOf(s bgp.FSMState) State {
 }
 
 // negotiated returns the families that both ends announced (RFC 4760
-// section 8), in our order.
-func negotiated(local, remote []bgp.ParameterCapabilityInterface) []config.Family {
-	ours, theirs := announced(local), announced(remote)
-	var list []config.Family
+// section 8), in our order, with what the neighbour can do in each, and how
+// long it wants its routes kept over a restart.
+func negotiated(local, remote []bgp.ParameterCapabilityInterface) (list []FamilyInfo, restart time.Duration) {
+	ours, theirs := readCapabilities(local), readCapabilities(remote)
 	for i, f := range families {
-		if ours[f] && theirs[f] {
-			list = append(list, config.Family(i))
+		if !ours.families[f] || !theirs.families[f] {
+			continue
 		}
+		info := FamilyInfo{
+			Family:          config.Family(i),
+			AddPathReceive:  ours.addPath[f]&bgp.BGP_ADD_PATH_RECEIVE != 0 && theirs.addPath[f]&bgp.BGP_ADD_PATH_SEND != 0,
+			AddPathSend:     ours.addPath[f]&bgp.BGP_ADD_PATH_SEND != 0 && theirs.addPath[f]&bgp.BGP_ADD_PATH_RECEIVE != 0,
+			ExtendedNextHop: f.Afi() == bgp.AFI_IP && theirs.nextHop6[f],
+		}
+		if ours.restart {
+			info.GracefulRestart = theirs.restarting[f]
+			restart = theirs.restartTime
+		}
+		if ours.longLived {
+			info.LongLived = theirs.longLivedTime[f]
+		}
+		list = append(list, info)
 	}
-	return list
+	return list, restart
 }
 
-func announced(caps []bgp.ParameterCapabilityInterface) map[bgp.Family]bool {
-	set := make(map[bgp.Family]bool)
-	for _, c := range caps {
-		if m, ok := c.(*bgp.CapMultiProtocol); ok {
-			set[m.CapValue] = true
+// capabilities is what one end of a session announced.
+type capabilities struct {
+	families      map[bgp.Family]bool
+	addPath       map[bgp.Family]bgp.BGPAddPathMode
+	nextHop6      map[bgp.Family]bool // IPv6 next hops of IPv4 routes
+	restart       bool
+	restartTime   time.Duration
+	restarting    map[bgp.Family]bool // wants its routes kept
+	longLived     bool
+	longLivedTime map[bgp.Family]time.Duration
+}
+
+func readCapabilities(list []bgp.ParameterCapabilityInterface) capabilities {
+	c := capabilities{
+		families:      make(map[bgp.Family]bool),
+		addPath:       make(map[bgp.Family]bgp.BGPAddPathMode),
+		nextHop6:      make(map[bgp.Family]bool),
+		restarting:    make(map[bgp.Family]bool),
+		longLivedTime: make(map[bgp.Family]time.Duration),
+	}
+	for _, one := range list {
+		switch t := one.(type) {
+		case *bgp.CapMultiProtocol:
+			c.families[t.CapValue] = true
+		case *bgp.CapAddPath:
+			for _, f := range t.Tuples {
+				c.addPath[f.Family] = f.Mode
+			}
+		case *bgp.CapExtendedNexthop:
+			for _, f := range t.Tuples {
+				if f.NexthopAFI == bgp.AFI_IP6 {
+					c.nextHop6[bgp.NewFamily(f.NLRIAFI, uint8(f.NLRISAFI))] = true
+				}
+			}
+		case *bgp.CapGracefulRestart:
+			c.restart, c.restartTime = true, time.Duration(t.Time)*time.Second
+			for _, f := range t.Tuples {
+				c.restarting[bgp.NewFamily(f.AFI, f.SAFI)] = true
+			}
+		case *bgp.CapLongLivedGracefulRestart:
+			c.longLived = true
+			for _, f := range t.Tuples {
+				c.longLivedTime[bgp.NewFamily(f.AFI, f.SAFI)] = time.Duration(f.RestartTime) * time.Second
+			}
 		}
 	}
-	if len(set) == 0 {
-		set[bgp.RF_IPv4_UC] = true
+	if len(c.families) == 0 {
+		c.families[bgp.RF_IPv4_UC] = true // RFC 4760 section 8
 	}
-	return set
+	return c
 }
 
 func unixTime(seconds int64) time.Time { return time.Unix(seconds, 0) }
