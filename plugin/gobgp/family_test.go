@@ -1,0 +1,344 @@
+package gobgp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/sirupsen/logrus"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"mbbgp/bridge"
+	"mbbgp/config"
+)
+
+// withFabricOf starts a speaker and a plain GoBGP that are neighbours and speak
+// some families.
+func withFabricOf(t testing.TB, asn, fabricASN uint32, list ...config.Family) (*host, *fabric) {
+	t.Helper()
+	addrs := addresses(2)
+	port := freePort(t, addrs[1])
+	peer := passivePeer(addrs[0], asn)
+	peer.AfiSafis = nil
+	for _, f := range list {
+		peer.AfiSafis = append(peer.AfiSafis, &api.AfiSafi{Config: &api.AfiSafiConfig{
+			Family: &api.Family{Afi: api.Family_Afi(families[f].Afi()), Safi: api.Family_Safi(families[f].Safi())}, Enabled: true,
+		}})
+	}
+	f := startFabric(t, addrs[1], port, fabricASN, peer)
+	cfg := configuration(t, addrs[0], asn)
+	cfg.BGP.Listen = nil
+	cfg.BGP.Neighbors = []config.Neighbor{{Address: addrs[1], Port: port, Peering: config.Peering{
+		ASN: fabricASN, LocalAddress: addrs[0], Families: list, Timers: timers(),
+	}}}
+	h := start(t, cfg)
+	settle(t, h)
+	f.foreign(t)
+	h.up(t)
+	return h, f
+}
+
+// received returns what the fabric has from others in a family: the attributes
+// of each path by its NLRI.
+func (f *fabric) received(t testing.TB, family config.Family) map[string][]bgp.PathAttributeInterface {
+	t.Helper()
+	list := make(map[string][]bgp.PathAttributeInterface)
+	r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: families[family]}
+	err := f.ListPath(r, func(n bgp.NLRI, paths []*apiutil.Path) {
+		for _, p := range paths {
+			if p.PeerAddress.IsValid() {
+				list[n.String()] = p.Attrs
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestFlowSpecificationsArrive(t *testing.T) {
+	parallel(t)
+	h, f := withFabricOf(t, 65001, 65000, config.FamilyFlowSpec4, config.FamilyFlowSpec6)
+	hypervisor := addr("2001:db8::7")
+	toAddress := &bridge.Attributes{NextHop: hypervisor, Redirect: redirectToNextHop}
+	toTarget := &bridge.Attributes{RedirectIPv6: true, RedirectTo: hypervisor, RedirectLocal: 200}
+	var flows []bridge.Update
+	for _, prefix := range []string{"203.0.113.7/32", "2001:db8:9::7/128"} {
+		for _, flow := range []bridge.Flow{{Protocol: 6, First: 1024, Last: 2047}, {Protocol: 17, First: 1024, Last: 2047}} {
+			n := bridge.NLRI{Kind: bridge.FlowSpec, Prefix: netip.MustParsePrefix(prefix), Flow: flow}
+			a := toAddress
+			if n.Prefix.Addr().Is6() {
+				a = toTarget
+			}
+			flows = append(flows, bridge.Update{NLRI: n, Attributes: a})
+		}
+	}
+	h.tell(t, flows...)
+	redirects := func() map[string]string {
+		got := make(map[string]string)
+		for _, family := range []config.Family{config.FamilyFlowSpec4, config.FamilyFlowSpec6} {
+			for n, attrs := range f.received(t, family) {
+				for _, a := range attrs {
+					if c, ok := a.(*bgp.PathAttributeIP6ExtendedCommunities); ok {
+						raw, err := c.Value[0].Serialize()
+						if err != nil {
+							t.Fatal(err)
+						}
+						got[n] = fmt.Sprintf("%x", raw)
+					}
+				}
+			}
+		}
+		return got
+	}
+	eventually(t, "all flows arrived", func() bool { return len(redirects()) == len(flows) })
+	const address, target = "000c20010db80000000000000000000000070000", "000d20010db800000000000000000000000700c8"
+	want := map[string]string{
+		"[destination: 203.0.113.7/32][protocol: ==tcp][destination-port: >=1024&<=2047]":      address,
+		"[destination: 203.0.113.7/32][protocol: ==udp][destination-port: >=1024&<=2047]":      address,
+		"[destination: 2001:db8:9::7/128/0][protocol: ==tcp][destination-port: >=1024&<=2047]": target,
+		"[destination: 2001:db8:9::7/128/0][protocol: ==udp][destination-port: >=1024&<=2047]": target,
+	}
+	if diff := cmp.Diff(want, redirects()); diff != "" {
+		t.Errorf("flows (-want +got):\n%s", diff)
+	}
+	for i := range flows {
+		flows[i] = withdrawal(flows[i])
+	}
+	h.tell(t, flows...)
+	eventually(t, "all flows gone", func() bool { return len(redirects()) == 0 })
+}
+
+// Routes come for the targets that we are members of (RFC 4684), and go with
+// the membership.
+func TestMembershipBringsTheRoutesOfItsTarget(t *testing.T) {
+	for _, fabricASN := range []uint32{65000, 65001} {
+		t.Run(fmt.Sprintf("AS %d", fabricASN), func(t *testing.T) {
+			parallel(t)
+			h, f := withFabricOf(t, 65001, fabricASN, config.FamilyEVPN, config.FamilyRTC)
+			rt201 := bgp.NewTwoOctetAsSpecificExtended(bgp.EC_SUBTYPE_ROUTE_TARGET, 65000, 201, true)
+			first, one := typeFive("10.1.2.0/24", 7)
+			second, two := typeFive("10.1.3.0/24", 7)
+			f.add(t, path(first, "192.0.2.9", rt200), path(second, "192.0.2.9", rt201))
+			self := &bridge.Attributes{NextHop: zero4}
+			member := bridge.Update{NLRI: bridge.NLRI{Kind: bridge.Membership, Target: target("65000:200")}, Attributes: self}
+			everything := bridge.Update{NLRI: bridge.NLRI{Kind: bridge.Membership}, Attributes: self}
+			has := func(n bridge.NLRI) bool { _, ok := h.get(n); return ok }
+
+			h.tell(t, member)
+			eventually(t, "the route of the target arrived", func() bool { return has(one) })
+			if has(two) {
+				t.Error("a route of another target arrived")
+			}
+			h.tell(t, everything)
+			eventually(t, "all routes arrived", func() bool { return has(one) && has(two) })
+			h.tell(t, withdrawal(everything))
+			eventually(t, "the other route has gone", func() bool { return has(one) && !has(two) })
+			h.tell(t, withdrawal(member))
+			eventually(t, "no route is left", func() bool { return h.len() == 0 })
+		})
+	}
+}
+
+func TestUnspecifiedNextHopIsOurAddressOfTheSession(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		asn  uint32
+		loop bool // over IPv6
+	}{
+		{"eBGP over IPv4", 65002, false},
+		{"iBGP over IPv4", 65001, false},
+		{"eBGP over IPv6", 65002, true},
+		{"iBGP over IPv6", 65001, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			parallel(t)
+			addrs := addresses(2)
+			if tt.loop {
+				addrs = []netip.Addr{addr("::1"), addr("::1")}
+			}
+			ca, cb := configuration(t, addrs[0], 65001), configuration(t, addrs[1], tt.asn)
+			meet(ca, cb, speak)
+			a, b := start(t, ca), start(t, cb)
+			settle(t, a, b)
+			a.up(t)
+			b.up(t)
+			four := unicastRoute("198.51.100.7/32", &bridge.Attributes{NextHop: zero4})
+			six := unicastRoute("2001:db8:9::/48", &bridge.Attributes{NextHop: zero6})
+			a.tell(t, four, six)
+			eventually(t, "both routes arrived", func() bool { return b.len() == 2 })
+			for _, u := range []bridge.Update{four, six} {
+				if got, ok := b.get(u.NLRI); !ok || got.Attributes.NextHop != addrs[0] {
+					t.Errorf("%v: next hop %v, want %v", u.NLRI, got.Attributes.NextHop, addrs[0])
+				}
+			}
+		})
+	}
+}
+
+func TestTableListsAllFamilies(t *testing.T) {
+	parallel(t)
+	a, b := pair(t, 65001, 65002, speak)
+	attributes := &bridge.Attributes{NextHop: addr("192.0.2.1")}
+	want := []bridge.Update{
+		prefixRoute("192.0.2.1:1", "198.51.100.7/32", 200, attributes),
+		vpnRoute("192.0.2.1:1", "198.51.100.7/32", 16, attributes),
+		vpnRoute("192.0.2.1:1", "2001:db8:9::/48", 16, attributes),
+		unicastRoute("198.51.100.7/32", attributes),
+		unicastRoute("2001:db8:9::/48", attributes),
+	}
+	a.tell(t, want...)
+	eventually(t, "all routes arrived", func() bool { return b.len() == len(want) })
+	for _, h := range []*host{a, b} {
+		var got []bridge.NLRI
+		if err := h.Table(func(p Path) bool {
+			got = append(got, p.NLRI)
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range want {
+			if !slices.Contains(got, u.NLRI) {
+				t.Errorf("%v is not in the table", u.NLRI)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%d paths, want %d", len(got), len(want))
+		}
+	}
+	visited := 0
+	if err := a.Table(func(Path) bool { visited++; return visited < 3 }); err != nil || visited != 3 {
+		t.Errorf("%d visited after the end: %v", visited, err)
+	}
+}
+
+func TestMemoryOfWithdrawnPathsIsFreedInAllFamilies(t *testing.T) {
+	parallel(t)
+	cfg := configuration(t, addresses(1)[0], 65001)
+	cfg.BGP.Listen = nil
+	cfg.BGP.Neighbors = []config.Neighbor{{Address: addresses(1)[0], Passive: true, Peering: config.Peering{
+		ASN: 65000, Timers: timers(), Families: []config.Family{
+			config.FamilyEVPN, config.FamilyVPNv4, config.FamilyVPNv6, config.FamilyIPv4, config.FamilyIPv6,
+			config.FamilyRTC, config.FamilyFlowSpec4, config.FamilyFlowSpec6,
+		},
+	}}}
+	h := start(t, cfg)
+	e := h.engine.(*embedded)
+	attributes := &bridge.Attributes{NextHop: addr("192.0.2.1")}
+	var list []bridge.Update
+	for i := range 50 {
+		prefix4, prefix6 := fmt.Sprintf("10.0.%d.0/24", i), fmt.Sprintf("2001:db8:%x::/48", i)
+		member := bridge.NLRI{Kind: bridge.Membership, Target: target(fmt.Sprintf("65000:%d", i))}
+		for _, prefix := range []string{prefix4, prefix6} {
+			flow := bridge.NLRI{Kind: bridge.FlowSpec, Prefix: netip.MustParsePrefix(prefix), Flow: bridge.Flow{Protocol: 6, First: 1, Last: uint16(1 + i)}}
+			list = append(list,
+				prefixRoute("192.0.2.1:1", prefix, 200, attributes),
+				vpnRoute("192.0.2.1:1", prefix, 16, attributes),
+				unicastRoute(prefix, attributes),
+				bridge.Update{NLRI: flow, Attributes: attributes},
+			)
+		}
+		list = append(list, bridge.Update{NLRI: member, Attributes: attributes})
+	}
+	h.tell(t, list...)
+	if n := entries(t, e); n != len(list) {
+		t.Fatalf("%d entries, want %d", n, len(list))
+	}
+	for i := range list {
+		list[i] = withdrawal(list[i])
+	}
+	h.tell(t, list...)
+	if n := entries(t, e); n != 0 {
+		t.Errorf("%d entries are left", n)
+	}
+}
+
+// logged makes the engine of a speaker log into a hook.
+func logged(e *embedded) *logtest.Hook {
+	log, hook := logtest.NewNullLogger()
+	e.log = log
+	return hook
+}
+
+func TestBadPathIsLeftOutAndTheOthersGoOn(t *testing.T) {
+	parallel(t)
+	h, e := alone(t)
+	hook := logged(e)
+	routes := many(5, "192.0.2.1:1", vxlan("192.0.2.1"))
+	routes[2].Label = 1 << 24
+	h.tell(t, routes...)
+	if n := entries(t, e); n != 4 {
+		t.Errorf("%d entries, want 4", n)
+	}
+	h.tell(t, withdrawal(routes[0]), withdrawal(routes[2]))
+	if n := entries(t, e); n != 3 {
+		t.Errorf("%d entries after, want 3", n)
+	}
+	if list := hook.AllEntries(); len(list) != 2 || list[0].Level != logrus.ErrorLevel || list[0].Message != "BGP path left out" {
+		t.Errorf("log: %v", list)
+	}
+}
+
+func TestPathThatGoBGPDoesNotTakeIsFoundByHalves(t *testing.T) {
+	parallel(t)
+	_, e := alone(t)
+	hook := logged(e)
+	routes := many(100, "192.0.2.1:1", vxlan("192.0.2.1"))
+	paths := e.paths(routes)
+	culprit := paths[37].Nlri
+	calls, taken := 0, make(map[bgp.NLRI]bool)
+	err := e.hand(paths, func(list []*apiutil.Path) error {
+		calls++
+		if slices.ContainsFunc(list, func(p *apiutil.Path) bool { return p.Nlri == culprit }) {
+			return errors.New("not this one")
+		}
+		for _, p := range list {
+			taken[p.Nlri] = true
+		}
+		return nil
+	})
+	if err != nil || len(taken) != 99 || calls > 2*8 {
+		t.Errorf("%d taken in %d calls: %v", len(taken), calls, err)
+	}
+	if list := hook.AllEntries(); len(list) != 1 || list[0].Data["path"] != culprit {
+		t.Errorf("log: %v", list)
+	}
+}
+
+func TestErrorOfAStoppedServerIsReturned(t *testing.T) {
+	parallel(t)
+	h, e := alone(t)
+	paths := e.paths(many(3, "192.0.2.1:1", vxlan("192.0.2.1")))
+	s := e.server
+	h.stop()
+	e.server = s
+	want := errors.New("stopped")
+	if err := e.hand(paths, func([]*apiutil.Path) error { return want }); !errors.Is(err, want) {
+		t.Errorf("error %v, want %v", err, want)
+	}
+}
+
+func TestFamilyThatIsNotEnabledIsSaidOnce(t *testing.T) {
+	parallel(t)
+	h, e := alone(t)
+	hook := logged(e)
+	attributes := &bridge.Attributes{NextHop: addr("192.0.2.1")}
+	h.tell(t,
+		vpnRoute("192.0.2.1:1", "10.0.0.0/8", 16, attributes),
+		vpnRoute("192.0.2.1:1", "11.0.0.0/8", 16, attributes),
+		prefixRoute("192.0.2.1:1", "10.0.0.0/8", 200, attributes))
+	h.tell(t, vpnRoute("192.0.2.1:1", "12.0.0.0/8", 16, attributes))
+	if n := entries(t, e); n != 1 {
+		t.Errorf("%d entries, want that of EVPN", n)
+	}
+	if list := hook.AllEntries(); len(list) != 1 || list[0].Data["family"] != config.FamilyVPNv4 {
+		t.Errorf("log: %v", list)
+	}
+}
