@@ -67,7 +67,6 @@ func (g *BGP) Stats() BGPStats {
 		v := &s.VNIs[i]
 		v.Imported.Rules = n.importPolicy.stats()
 		v.Exported = n.exportStats()
-		v.Exported.Rules = n.exportPolicy.stats()
 		v.Table = n.admitted.stats(g.bridge, n.vni)
 		if g.rds != nil && n.exported() && n.kind() != Unicast {
 			v.Exported.RDs = g.rds.list(n.vni)

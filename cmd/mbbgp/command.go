@@ -53,11 +53,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "mbbgp",
-		Short: "Bridge between MetalBond hypervisors and a BGP EVPN fabric",
+		Short: "Bridge between MetalBond hypervisors and a BGP fabric",
 		Long: `mbbgp joins two control planes: MetalBond, by which IronCore's hypervisors
-tell each other where the addresses of virtual machines are, and BGP EVPN, by
-which a data centre fabric does. What one side announces in a VNI, the other
-side hears, as far as the configuration allows.
+tell each other where the addresses of virtual machines are, and BGP (EVPN, VPN
+and unicast), by which a data centre fabric does. What one side announces in a
+VNI, the other side hears, as far as the configuration allows.
 
 New here? Run 'mbbgp demo': it needs no privilege and no configuration.`,
 		Example: `  mbbgp demo                        routes crossing a bridge, in one process

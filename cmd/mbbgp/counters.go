@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"strconv"
 
 	"mbbgp/bridge"
@@ -42,7 +43,12 @@ func speakerCounters(c gobgp.Counters) []api.Counter {
 }
 
 func bridgeCounters(s bridge.BGPStats) []api.Counter {
-	list := []api.Counter{gauge("import_routes", "BGP routes that some VNI imports.", s.Routes)}
+	list := []api.Counter{
+		gauge("import_routes", "BGP routes that some VNI imports.", s.Routes),
+		gauge("import_stale_routes", "Imported BGP routes that their neighbors lost long ago, known by LLGR_STALE.", s.Stale),
+		gauge("import_ranks", "Different ranks of imported BGP routes.", s.Ranks.Used),
+		total("import_ranks_merged", "Ranks of imported BGP routes that share the preference of another one because there are too many.", s.Ranks.Merged),
+	}
 	for reason, n := range s.Refused {
 		list = append(list, total("import_refused", "BGP routes refused before a VNI was asked.", n, api.Label{Name: "reason", Value: string(reason)}))
 	}
@@ -61,10 +67,40 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 		for reason, n := range v.Exported.Refused {
 			list = append(list, total("vni_export_refused", "Next hops of the VNI that were kept from BGP.", n, vni, api.Label{Name: "reason", Value: string(reason)}))
 		}
+		if v.Exported.Label != 0 {
+			list = append(list, gauge("vni_label", "MPLS label of the VNI's routes.", int(v.Exported.Label), vni))
+		}
+		list = append(list, configuredPrefixes(vni, &v)...)
 		list = append(list, ruleCounters(vni, "import", v.Imported.Rules)...)
 		list = append(list, ruleCounters(vni, "export", v.Exported.Rules)...)
 	}
 	return list
+}
+
+// configuredPrefixes are the figures of prefixes that the configuration names,
+// the only ones that are labels.
+func configuredPrefixes(vni api.Label, v *bridge.VNIStats) (list []api.Counter) {
+	label := func(p netip.Prefix) api.Label { return api.Label{Name: "prefix", Value: p.String()} }
+	for _, o := range v.Originated {
+		list = append(list,
+			gauge("originated", "1 while hypervisors have a prefix that the VNI originates.", one(o.Present), vni, label(o.Prefix)),
+			gauge("originated_offers", "BGP routes that offer a prefix that the VNI originates; 0 while it is present: it is in its hold-down.", o.Offers, vni, label(o.Prefix)),
+		)
+	}
+	for _, a := range v.Exported.Aggregates {
+		list = append(list,
+			gauge("aggregate", "1 while an aggregate of the VNI is exported.", one(a.Exported), vni, label(a.Prefix)),
+			gauge("aggregate_contributors", "Exportable prefixes inside an aggregate of the VNI.", a.Contributors, vni, label(a.Prefix)),
+		)
+	}
+	return list
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func ruleCounters(vni api.Label, direction string, rules []bridge.RuleStats) (list []api.Counter) {

@@ -39,7 +39,8 @@ type daemon struct {
 	server  *metalbond.Server
 	client  *metalbond.Client
 	http    *api.Server
-	vnis    []config.VNI // of the configuration
+	vnis    []config.VNI  // of the configuration
+	settle  time.Duration // bgp.settle
 
 	begun     time.Time
 	listening chan struct{} // closed once MetalBond clients can connect
@@ -55,6 +56,7 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 		return nil, err
 	}
 	if cfg.BGP != nil {
+		d.settle = cfg.BGP.Settle
 		if d.speaker, err = gobgp.New(cfg, d.bridge.BGP(), log); err != nil {
 			return nil, err
 		}
@@ -91,6 +93,7 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 
 // Run runs everything until ctx ends, and returns nil then.
 func (d *daemon) Run(ctx context.Context) error {
+	defer d.bridge.BGP().Close()
 	group, ctx := errgroup.WithContext(ctx)
 	if d.http != nil {
 		group.Go(func() error { return d.http.Run(ctx) })
@@ -112,12 +115,16 @@ func (d *daemon) Run(ctx context.Context) error {
 	return err
 }
 
-// serve opens the MetalBond listener once BGP is up, and serves.
+// serve opens the MetalBond listener once BGP is up and offers what hypervisors
+// are to find, and serves.
 func (d *daemon) serve(ctx context.Context) error {
 	if d.speaker != nil {
 		select {
 		case <-d.speaker.Ready():
 		case <-ctx.Done():
+			return nil
+		}
+		if !d.awaitOriginated(ctx) {
 			return nil
 		}
 	}
@@ -126,6 +133,41 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	close(d.listening)
 	return d.server.Run(ctx)
+}
+
+// awaitOriginated waits until every prefix that VNIs originate is there, but no
+// longer than bgp.settle: a hypervisor that finds no default route is better
+// off than one that finds no server. It returns false if ctx is over.
+func (d *daemon) awaitOriginated(ctx context.Context) bool {
+	originated := d.bridge.BGP().Originated()
+	if closed(originated) {
+		return true
+	}
+	begun := time.Now()
+	limit := time.NewTimer(d.settle)
+	defer limit.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-originated:
+		d.log.WithField("waited", time.Since(begun).Round(time.Millisecond)).Info("the fabric offers all prefixes that are originated")
+	case <-limit.C:
+		d.log.WithFields(logrus.Fields{"waited": d.settle, "missing": d.missing()}).
+			Warn("the fabric does not offer all prefixes that are originated, serving without them")
+	}
+	return true
+}
+
+// missing are the prefixes that VNIs originate and that are not there.
+func (d *daemon) missing() (list []string) {
+	for _, v := range d.bridge.BGP().Stats().VNIs {
+		for _, o := range v.Originated {
+			if !o.Present {
+				list = append(list, fmt.Sprintf("vni %d %v", v.VNI, o.Prefix))
+			}
+		}
+	}
+	return list
 }
 
 // subscribed makes what our clients read something that we read, too, from BGP

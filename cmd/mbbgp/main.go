@@ -3,7 +3,7 @@
 //go:debug multipathtcp=0
 
 // Command mbbgp is a bridge between MetalBond, the route distribution protocol
-// of IronCore's hypervisors, and BGP EVPN.
+// of IronCore's hypervisors, and BGP: EVPN, VPN and unicast.
 package main
 
 import (

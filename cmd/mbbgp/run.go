@@ -13,8 +13,10 @@ func runCommand() *cobra.Command {
 		Long: `Run the bridge until SIGINT or SIGTERM. It then withdraws what it announced on
 both sides and ends with code 0; a second signal ends it at once.
 
-BGP neighbors are configured before hypervisors may connect. Metrics, health
-and the tables are served on the configuration's 'http' address.`,
+BGP neighbors are configured before hypervisors may connect. If VNIs originate
+prefixes, hypervisors also wait for the fabric to offer them, up to the
+configuration's 'bgp.settle'. Metrics, health, the tables, and what 'mbbgp
+explain' and 'mbbgp show' ask for are served on its 'http' address.`,
 		Example: `  mbbgp run -c mbbgp.yaml
   mbbgp run -c mbbgp.yaml --log-level debug --log-format text
   curl http://127.0.0.1:4712/readyz`,
