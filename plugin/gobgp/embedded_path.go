@@ -22,7 +22,7 @@ func hasTables(ctx context.Context, s *server.BgpServer) map[config.Family]bool 
 	for i, f := range families {
 		r := &api.GetTableRequest{
 			TableType: api.TableType_TABLE_TYPE_GLOBAL,
-			Family:    &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())},
+			Family:    apiFamily(f),
 		}
 		_, err := s.GetTable(ctx, r)
 		has[config.Family(i)] = err == nil

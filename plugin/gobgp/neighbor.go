@@ -120,7 +120,24 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 			s.global.Families = append(s.global.Families, uint32(oc.AfiSafiTypeToIntMap[name]))
 		}
 	}
+	s.warnMapped(cfg, log)
 	return s, errors.Join(errs...)
+}
+
+// warnMapped says over which sessions the IPv6 routes of unicast VNIs come to
+// nothing. Without an address of ours to name, their next hop is that of the
+// session, and that of one over IPv4 goes out as an IPv4-mapped address, which
+// is no next hop for IPv6 (RFC 2545 section 3).
+func (s *setup) warnMapped(cfg *config.Config, log logrus.FieldLogger) {
+	unicast := func(v config.VNI) bool { return v.Family == config.VNIFamilyUnicast }
+	if !slices.ContainsFunc(cfg.VNIs, unicast) || slices.ContainsFunc(cfg.BGP.NextHops, netip.Addr.Is6) {
+		return
+	}
+	for _, w := range s.who {
+		if w.prefix.Addr().Is4() && slices.Contains(w.families, config.FamilyIPv6) {
+			log.WithField("neighbor", w.prefix).Warn("IPv6 routes have no usable next hop over IPv4, want an IPv6 address in bgp.next-hops")
+		}
+	}
 }
 
 // note keeps what the speaker as a whole must know of a neighbour, or of the

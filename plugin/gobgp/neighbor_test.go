@@ -272,6 +272,37 @@ func TestReadablePasswordFileIsWarnedOf(t *testing.T) {
 	}
 }
 
+func TestIPv6RoutesOverIPv4WithoutNextHopAreWarnedOf(t *testing.T) {
+	both := []config.Family{config.FamilyIPv4, config.FamilyIPv6}
+	for _, tt := range []struct {
+		name   string
+		change func(*config.Config)
+		want   int
+	}{
+		{"sessions over IPv4 and IPv6", func(*config.Config) {}, 1},
+		{"an IPv4 next hop", func(c *config.Config) { c.BGP.NextHops = []netip.Addr{addr("192.0.2.1")} }, 1},
+		{"an IPv6 next hop", func(c *config.Config) { c.BGP.NextHops = []netip.Addr{addr("2001:db8::1")} }, 0},
+		{"no unicast VNI", func(c *config.Config) { c.VNIs[0].Family = config.VNIFamilyVPN }, 0},
+		{"IPv4 routes only", func(c *config.Config) { c.BGP.Neighbors[0].Families = both[:1] }, 0},
+	} {
+		log, hook := test.NewNullLogger()
+		cfg := &config.Config{
+			RouterID: addr("192.0.2.1"), ASN: 65001, VNIs: []config.VNI{{VNI: 100, Family: config.VNIFamilyUnicast}},
+			BGP: &config.BGP{Neighbors: []config.Neighbor{
+				{Address: addr("192.0.2.9"), Peering: config.Peering{ASN: 65000, Families: both, Timers: timers()}},
+				{Address: addr("2001:db8::9"), Peering: config.Peering{ASN: 65000, Families: both, Timers: timers()}},
+			}},
+		}
+		tt.change(cfg)
+		if _, err := newSetup(cfg, log); err != nil {
+			t.Fatal(err)
+		}
+		if list := hook.AllEntries(); len(list) != tt.want {
+			t.Errorf("%s: logged %v, want %d warnings", tt.name, list, tt.want)
+		}
+	}
+}
+
 func TestListenAddresses(t *testing.T) {
 	for _, tt := range []struct {
 		listen []string
