@@ -41,7 +41,8 @@ type attached struct {
 	wanted  []config.Family // that the VNIs need
 	log     logrus.FieldLogger
 	encode  *encoder  // used by announce and withdraw only
-	out     *outgoing // used by announce, withdraw and the looks at gobgpd's table
+	out     *outgoing // used by announce and withdraw; isOwn by all
+	left    leftovers // of the last link, nil before the first; used by run only
 
 	mu   sync.RWMutex
 	link *link // guarded by mu; nil while not attached
@@ -150,6 +151,7 @@ func (a *attached) serve(ctx context.Context, l *link, h *hearing, due time.Time
 		a.attach(l)
 		err = carry(linked)
 		a.attach(nil)
+		a.left = l.takeLeft()
 	}
 	if ctx.Err() == nil {
 		if why := context.Cause(linked); why != nil {
@@ -171,7 +173,7 @@ func (a *attached) serve(ctx context.Context, l *link, h *hearing, due time.Time
 
 // prepare hears what gobgpd has, and makes ready to announce.
 func (a *attached) prepare(ctx context.Context, l *link, h *hearing) error {
-	missing, err := l.read(ctx, h, a.out.isOwn)
+	missing, err := l.read(ctx, h, a.left, a.out.isOwn)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ const (
 	// had a million routes, some 40 s.
 	probeTimeout = time.Minute
 	// leaveTimeout bounds how long we withdraw what is ours before we go.
-	leaveTimeout = 30 * time.Second
+	leaveTimeout = time.Minute
 )
 
 var (
@@ -53,8 +53,8 @@ type link struct {
 	once     sync.Once
 
 	mu    sync.Mutex
-	paths apipb.GobgpApi_AddPathStreamClient // guarded by mu
-	left  map[ourPath]*apipb.Path            // guarded by mu; withdrawals of what is ours in gobgpd and was not said since
+	paths apipb.GobgpApi_AddPathStreamClient // guarded by mu; nil before open
+	left  leftovers                          // guarded by mu
 }
 
 // ourPath tells a path of ours in gobgpd from the others of ours.
@@ -62,6 +62,15 @@ type ourPath struct {
 	family     config.Family
 	nlri       string // as GoBGP writes it, which is its own key: without the label
 	identifier uint32
+}
+
+// leftovers are the paths of ours that were in gobgpd when the link came up, and
+// were not said since.
+type leftovers map[ourPath]leftover
+
+type leftover struct {
+	withdrawal *apipb.Path
+	inherited  bool // it is of an earlier process
 }
 
 // dial connects to the gobgpd at address and looks whether it is one that we
@@ -95,7 +104,7 @@ func (l *link) check(ctx context.Context, timeout time.Duration) (netip.Addr, er
 		}
 		return netip.Addr{}, errors.New("this is no gobgpd of version 3")
 	default:
-		return netip.Addr{}, errors.New(status.Convert(err).Message())
+		return netip.Addr{}, errors.New(reason(err))
 	}
 	switch g := r.GetGlobal(); {
 	case g.GetAsn() == 0:
@@ -132,7 +141,16 @@ func lostBy(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: gobgpd ended the stream", errLost)
 	}
-	return fmt.Errorf("%w: %s", errLost, status.Convert(err).Message())
+	return fmt.Errorf("%w: %s", errLost, reason(err))
+}
+
+// reason returns what gRPC's error says, without its wrapping.
+func reason(err error) string {
+	text := status.Convert(err).Message()
+	if _, dialled, ok := strings.Cut(text, "Error while dialing: "); ok {
+		text = strings.TrimSuffix(dialled, `"`)
+	}
+	return text
 }
 
 // open begins the stream of our paths. It is over with the connection only, so
@@ -150,9 +168,6 @@ func (l *link) open() error {
 
 // send announces and withdraws.
 func (l *link) send(paths []*apipb.Path) error {
-	if len(paths) == 0 {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.left) > 0 {
@@ -164,6 +179,9 @@ func (l *link) send(paths []*apipb.Path) error {
 }
 
 func (l *link) sendLocked(paths []*apipb.Path) error {
+	if len(paths) == 0 {
+		return nil
+	}
 	err := l.paths.Send(&apipb.AddPathStreamRequest{TableType: apipb.TableType_GLOBAL, Paths: paths})
 	if errors.Is(err, io.EOF) { // gobgpd has ended the stream, and says why to who reads
 		if _, why := l.paths.CloseAndRecv(); why != nil {
@@ -180,6 +198,9 @@ func (l *link) sendLocked(paths []*apipb.Path) error {
 func (l *link) finish() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.paths == nil {
+		return nil
+	}
 	if _, err := l.paths.CloseAndRecv(); err != nil {
 		return lostBy(err)
 	}
@@ -293,14 +314,16 @@ func (l *link) list(ctx context.Context, f config.Family, visit func(*apipb.Path
 }
 
 // read hears the whole table, notes what is ours in it, and returns the
-// families that the hearing wants and gobgpd does not have.
-func (l *link) read(ctx context.Context, h *hearing, own func(*apipb.Path) bool) (missing []config.Family, err error) {
-	left := make(map[ourPath]*apipb.Path)
+// families that the hearing wants and gobgpd does not have. Before are the
+// leftovers of the link before, nil if there was none.
+func (l *link) read(ctx context.Context, h *hearing, before leftovers, own func(*apipb.Path) bool) (missing []config.Family, err error) {
+	left := make(leftovers)
 	for i := range families {
 		f := config.Family(i)
 		err := l.list(ctx, f, func(p *apipb.Path) bool {
 			if own(p) {
-				left[keyOf(p)] = withdrawalOf(p)
+				k := keyOf(p)
+				left[k] = leftover{withdrawalOf(p), before == nil || before[k].inherited}
 			} else if p.Best {
 				h.listed(p)
 			}
@@ -346,42 +369,50 @@ func withdrawalOf(p *apipb.Path) *apipb.Path {
 // settle says that all that there was to say at first was said.
 func (l *link) settle() { l.once.Do(func() { close(l.settled) }) }
 
-// sweep withdraws what was left in gobgpd and not said since, when all was
-// said, but not before due.
+// sweep withdraws the leftovers when all was said: our own at once, and those
+// of an earlier process, whose hypervisors may not be back yet, not before due.
 func (l *link) sweep(ctx context.Context, due time.Time) {
 	select {
 	case <-ctx.Done():
 		return
 	case <-l.settled:
 	}
+	l.withdrawLeft(false)
 	rest := time.NewTimer(time.Until(due))
 	defer rest.Stop()
 	select {
 	case <-ctx.Done():
-		return
 	case <-rest.C:
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.withdrawLocked(l.left) == nil {
-		l.left = nil
+		l.withdrawLeft(true)
 	}
 }
 
-func (l *link) withdrawLocked(paths map[ourPath]*apipb.Path) error {
+// withdrawLeft withdraws leftovers. If the link is lost meanwhile, they will be
+// found again on the next one.
+func (l *link) withdrawLeft(inherited bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	batch := make([]*apipb.Path, 0, maxBatch)
-	for _, p := range paths {
-		if batch = append(batch, p); len(batch) == maxBatch {
-			if err := l.sendLocked(batch); err != nil {
-				return err
+	for k, left := range l.left {
+		if left.inherited && !inherited {
+			continue
+		}
+		delete(l.left, k)
+		if batch = append(batch, left.withdrawal); len(batch) == maxBatch {
+			if l.sendLocked(batch) != nil {
+				return
 			}
 			batch = batch[:0]
 		}
 	}
-	if len(batch) == 0 {
-		return nil
-	}
-	return l.sendLocked(batch)
+	_ = l.sendLocked(batch)
+}
+
+// takeLeft returns what is left over, for the next link.
+func (l *link) takeLeft() leftovers {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left
 }
 
 // leave withdraws everything that is ours in gobgpd.
@@ -389,25 +420,32 @@ func (l *link) leave(own func(*apipb.Path) bool) error {
 	if err := l.finish(); err != nil {
 		return err
 	}
-	ours := make(map[ourPath]*apipb.Path)
-	for i := range families {
-		err := l.list(context.Background(), config.Family(i), func(p *apipb.Path) bool {
-			if own(p) {
-				ours[keyOf(p)] = withdrawalOf(p)
-			}
-			return true
-		})
-		if err != nil && !errors.Is(err, errNoFamily) {
-			return err
-		}
-	}
 	if err := l.open(); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	err := l.withdrawLocked(ours)
-	l.mu.Unlock()
-	if err != nil {
+	batch := make([]*apipb.Path, 0, maxBatch)
+	send := func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		defer func() { batch = batch[:0] }()
+		return l.sendLocked(batch)
+	}
+	for i := range families {
+		var failed error
+		err := l.list(context.Background(), config.Family(i), func(p *apipb.Path) bool {
+			if own(p) {
+				batch = append(batch, withdrawalOf(p))
+			}
+			if len(batch) == maxBatch {
+				failed = send()
+			}
+			return failed == nil
+		})
+		if failed != nil || err != nil && !errors.Is(err, errNoFamily) {
+			return errors.Join(failed, err)
+		}
+	}
+	if err := send(); err != nil {
 		return err
 	}
 	return l.finish()

@@ -31,6 +31,10 @@ func (e *scripted) run(ctx context.Context, to sink, carry func(context.Context)
 func (e *scripted) note(verb string, batch []bridge.Update) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if len(batch) == 0 {
+		e.calls = append(e.calls, "complete")
+		return nil
+	}
 	for _, u := range batch {
 		e.calls = append(e.calls, verb+" "+u.NLRI.Prefix.String())
 	}
@@ -76,8 +80,8 @@ func TestWhatIsNewIsSaidBeforeWhatGoes(t *testing.T) {
 	h, done := play(t, e)
 	r := many(3, "192.0.2.1:1", vxlan("192.0.2.1"))
 	h.tell(t, withdrawal(r[0]), r[1], withdrawal(r[1]), r[2])
-	want := []string{"announce 10.0.0.2/32", "withdraw 10.0.0.0/32", "withdraw 10.0.0.1/32"}
-	eventually(t, "three calls", func() bool { return len(e.noted()) == 3 })
+	want := []string{"complete", "announce 10.0.0.2/32", "withdraw 10.0.0.0/32", "withdraw 10.0.0.1/32"}
+	eventually(t, "all calls", func() bool { return len(e.noted()) == len(want) })
 	if diff := cmp.Diff(want, e.noted()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
@@ -104,8 +108,11 @@ func TestEngineThatLostEverythingIsToldAgain(t *testing.T) {
 	r := many(1, "192.0.2.1:1", vxlan("192.0.2.1"))
 	h.tell(t, r...)
 	exports <- struct{}{}
-	h.tell(t, r...)
-	eventually(t, "two announcements", func() bool { return len(e.noted()) == 2 })
+	want := []string{"complete", "announce 10.0.0.0/32", "announce 10.0.0.0/32", "complete"}
+	eventually(t, "all calls", func() bool { return len(e.noted()) == len(want) })
+	if diff := cmp.Diff(want, e.noted()); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
 	h.stop()
 	if err := <-done; err != nil {
 		t.Error(err)

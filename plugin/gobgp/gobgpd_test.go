@@ -17,7 +17,7 @@ import (
 // gobgpd is Debian's daemon of GoBGP v3 as a process of its own, on loopback.
 type gobgpd struct {
 	t    testing.TB
-	file string
+	args []string
 	api  string // as bgp.attach wants it
 	cmd  *exec.Cmd
 	log  *os.File
@@ -35,7 +35,7 @@ func needGobgpd(t testing.TB) {
 }
 
 // startGobgpd runs a gobgpd that is what cfg says: its AS, addresses and
-// neighbours.
+// neighbours. Without cfg it runs no BGP.
 func startGobgpd(t testing.TB, cfg *config.Config) *gobgpd {
 	t.Helper()
 	needGobgpd(t)
@@ -44,9 +44,14 @@ func startGobgpd(t testing.TB, cfg *config.Config) *gobgpd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &gobgpd{t: t, file: filepath.Join(dir, "gobgpd.toml"), api: unixScheme + filepath.Join(dir, "api")}
-	if err := os.WriteFile(d.file, []byte(gobgpdFile(cfg)), 0o600); err != nil {
-		t.Fatal(err)
+	d := &gobgpd{t: t, api: unixScheme + filepath.Join(dir, "api")}
+	d.args = []string{"--api-hosts", d.api, "--pprof-disable"}
+	if cfg != nil {
+		file := filepath.Join(dir, "gobgpd.toml")
+		if err := os.WriteFile(file, []byte(gobgpdFile(cfg)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.args = append(d.args, "-t", "toml", "-f", file)
 	}
 	if d.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)
@@ -67,7 +72,7 @@ func (d *gobgpd) start() {
 	d.t.Helper()
 	path := strings.TrimPrefix(d.api, unixScheme)
 	os.Remove(path)
-	d.cmd = exec.Command("gobgpd", "-f", d.file, "-t", "toml", "--api-hosts", d.api, "--pprof-disable")
+	d.cmd = exec.Command("gobgpd", d.args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,9 +49,11 @@ func quiet() *logrus.Logger {
 	return l
 }
 
-// book is a bridge that writes down what it gets, and says what it is told to.
+// book is a bridge that writes down what it gets, and says what it is told to;
+// all of it again to an engine that has lost it.
 type book struct {
-	say chan order
+	say  chan order
+	said map[bridge.NLRI]bridge.Update // of Export, of which one runs at a time
 
 	mu        sync.Mutex
 	routes    map[bridge.NLRI]bridge.Update
@@ -70,6 +74,7 @@ type order struct {
 func newBook() *book {
 	return &book{
 		say:    make(chan order),
+		said:   make(map[bridge.NLRI]bridge.Update),
 		routes: make(map[bridge.NLRI]bridge.Update),
 		ended:  make(map[netip.Addr][]config.Family),
 	}
@@ -114,11 +119,24 @@ func (b *book) Forget(neighbor netip.Addr) int {
 }
 
 func (b *book) Export(ctx context.Context, send func([]bridge.Update) error) error {
+	for batch := range slices.Chunk(slices.Collect(maps.Values(b.said)), maxBatch) {
+		if err := send(batch); err != nil {
+			return err
+		}
+	}
+	if err := send(nil); err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case o := <-b.say:
+			for _, u := range o.batch {
+				if b.said[u.NLRI] = u; u.Withdraw {
+					delete(b.said, u.NLRI)
+				}
+			}
 			err := send(o.batch)
 			close(o.done)
 			if err != nil {
@@ -127,6 +145,11 @@ func (b *book) Export(ctx context.Context, send func([]bridge.Update) error) err
 		}
 	}
 }
+
+// remember makes the next Export say u; forget that it does not. Neither may be
+// called while one runs.
+func (b *book) remember(u bridge.Update) { b.said[u.NLRI] = u }
+func (b *book) forget(u bridge.Update)   { delete(b.said, u.NLRI) }
 
 func (b *book) len() int {
 	b.mu.Lock()
@@ -213,8 +236,27 @@ func meet(a, b *config.Config, change func(toB, toA *config.Neighbor)) {
 // start runs a speaker until the test ends or stop is called.
 func start(t testing.TB, cfg *config.Config) *host {
 	t.Helper()
+	h, done := launch(t, cfg, quiet())
+	select {
+	case <-h.Ready():
+	case err := <-done:
+		done <- err
+		t.Fatalf("the speaker does not start: %v", err)
+	case <-time.After(patience):
+		t.Fatal("the speaker is not ready")
+	}
+	return h
+}
+
+// launch is start that does not wait for anything. The speaker announces
+// said from its start.
+func launch(t testing.TB, cfg *config.Config, log logrus.FieldLogger, said ...bridge.Update) (*host, chan error) {
+	t.Helper()
 	b := newBook()
-	s, err := newSpeaker(cfg, b, quiet())
+	for _, u := range said {
+		b.remember(u)
+	}
+	s, err := newSpeaker(cfg, b, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,15 +279,7 @@ func start(t testing.TB, cfg *config.Config) *host {
 		}
 	})
 	t.Cleanup(h.stop)
-	select {
-	case <-s.Ready():
-	case err := <-done:
-		done <- err
-		t.Fatalf("the speaker does not start: %v", err)
-	case <-time.After(patience):
-		t.Fatal("the speaker is not ready")
-	}
-	return h
+	return h, done
 }
 
 // settle orders the starts of all servers before what follows, for the race

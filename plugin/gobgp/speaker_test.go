@@ -44,7 +44,9 @@ func speak(toB, toA *config.Neighbor) {
 	toA.Families = toB.Families
 }
 
-func TestRouteArrivesWithAllItsAttributes(t *testing.T) { onBothEngines(t, routeArrivesWithAllItsAttributes) }
+func TestRouteArrivesWithAllItsAttributes(t *testing.T) {
+	onBothEngines(t, routeArrivesWithAllItsAttributes)
+}
 
 func routeArrivesWithAllItsAttributes(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, speak)
@@ -108,7 +110,9 @@ func routeArrivesWithAllItsAttributes(t *testing.T, pair pairing) {
 	eventually(t, "two routes are left", func() bool { return b.len() == 2 })
 }
 
-func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) { onBothEngines(t, routesOfOneNextHopShareTheirAttributes) }
+func TestRoutesOfOneNextHopShareTheirAttributes(t *testing.T) {
+	onBothEngines(t, routesOfOneNextHopShareTheirAttributes)
+}
 
 func routesOfOneNextHopShareTheirAttributes(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
@@ -188,7 +192,9 @@ func TestLostSessionWithdrawsItsRoutes(t *testing.T) {
 	}
 }
 
-func TestOwnStopWithdrawsNothingFromTheBridge(t *testing.T) { onBothEngines(t, ownStopWithdrawsNothingFromTheBridge) }
+func TestOwnStopWithdrawsNothingFromTheBridge(t *testing.T) {
+	onBothEngines(t, ownStopWithdrawsNothingFromTheBridge)
+}
 
 func ownStopWithdrawsNothingFromTheBridge(t *testing.T, pair pairing) {
 	a, b := pair(t, 65001, 65002, nil)
