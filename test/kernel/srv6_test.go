@@ -112,6 +112,11 @@ func TestSRv6PacketsOfFRRAndHypervisorPassTheBridgeBy(t *testing.T) {
 			hostAddress + " to " + sid6 + ": fd00:1::7 to fd00:2::2":    6,
 		})
 
+		t.Log("what goes from the leaf goes from MetalBond")
+		leaf.Run("ip", "address", "del", "192.168.2.1/24", "dev", "customer")
+		hypervisor.WaitRoutes(slow, "200#fd00:2::/64#"+sid6)
+		leaf.Run("ip", "address", "add", "192.168.2.1/24", "dev", "customer")
+
 		t.Log("what goes from MetalBond goes from the leaf")
 		hypervisor.Do("withdraw %s", v4)
 		leaf.WaitNoRoute(slow, "10.1.0.7")
