@@ -163,7 +163,7 @@ func (r *run) attributes() (a *bridge.Attributes, ok bool) {
 	}
 	if r.dPath != nil {
 		var err error
-		if a.DPath, err = parseDPath(r.dPath.Value); err != nil {
+		if a.DPath, err = parseDPath(r.dPath.Value); err != nil || r.dPath.Flags&flagsDPath != flagsDPath {
 			return nil, false
 		}
 	}

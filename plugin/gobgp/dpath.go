@@ -15,13 +15,14 @@ import (
 
 const (
 	attrDPath    = bgp.BGPAttrType(36)
+	flagsDPath   = bgp.BGP_ATTR_FLAG_OPTIONAL | bgp.BGP_ATTR_FLAG_TRANSITIVE
 	domainOctets = 7 // global administrator 4, local administrator 2, ISF_SAFI_TYPE 1
 	maxSegment   = 255
 )
 
 // dPath returns the attribute of a path of at least one domain.
 func dPath(path []bridge.Domain) *bgp.PathAttributeUnknown {
-	return bgp.NewPathAttributeUnknown(bgp.BGP_ATTR_FLAG_OPTIONAL|bgp.BGP_ATTR_FLAG_TRANSITIVE, attrDPath, appendDPath(nil, path))
+	return bgp.NewPathAttributeUnknown(flagsDPath, attrDPath, appendDPath(nil, path))
 }
 
 // appendDPath appends the value of the attribute.

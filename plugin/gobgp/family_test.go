@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -114,6 +115,77 @@ func TestFlowSpecificationsArrive(t *testing.T) {
 	}
 	h.tell(t, flows...)
 	eventually(t, "all flows gone", func() bool { return len(redirects()) == 0 })
+}
+
+func TestSRv6ServicesAndDPathsArrive(t *testing.T) { onBothEngines(t, srv6ServicesAndDPathsArrive) }
+
+func srv6ServicesAndDPathsArrive(t *testing.T, pair pairing) {
+	a, b := pair(t, 65001, 65002, speak)
+	full := &bridge.Attributes{
+		NextHop:      addr("2001:db8:1::7"),
+		RouteTargets: []bridge.RouteTarget{target("65000:300")},
+		SiteOfOrigin: []bridge.ExtendedCommunity{site("65001:1")},
+		Large:        [][3]uint32{{65001, 1, 1}, {65001, 2, 1024<<16 | 2048}},
+		DPath:        []bridge.Domain{{ID: config.DomainID{0, 0, 0xfd, 0xe9, 0, 1}}, {ID: config.DomainID{0, 0, 0, 2, 0, 3}, SAFI: 128}},
+		SRv6: bridge.SRv6{
+			SID: addr("2001:db8:1::7"), Behavior: bridge.EndDT46,
+			Structure: bridge.SIDStructure{Block: 48, Node: 16, Function: 64},
+		},
+	}
+	moved := *full
+	moved.SRv6.Structure = bridge.SIDStructure{Block: 40, Node: 24, Function: 16, TranspositionLength: 16, TranspositionOffset: 64}
+	plain := *full
+	plain.SRv6.Structure, plain.DPath = bridge.SIDStructure{}, nil
+	want := []bridge.Update{
+		vpnRoute("192.0.2.1:1", "198.51.100.7/32", bridge.ImplicitNull, full),
+		vpnRoute("192.0.2.1:1", "2001:db8:9::/48", 0x80000, &moved), // the label of a withdrawal, but for the bottom of stack
+		vpnRoute("192.0.2.1:2", "198.51.100.7/32", bridge.ImplicitNull, &plain),
+		prefixRoute("192.0.2.1:1", "198.51.100.7/32", bridge.ImplicitNullEVPN, full),
+		prefixRoute("192.0.2.1:1", "2001:db8:9::/48", 0x10000, &moved),
+	}
+	a.tell(t, want...)
+	eventually(t, "all routes arrived", func() bool { return b.len() == len(want) })
+	for _, u := range want {
+		received := *u.Attributes
+		received.ASPathLength = 1
+		u.Neighbor, u.Attributes = a.addr, &received
+		got, _ := b.get(u.NLRI)
+		if diff := cmp.Diff(u, got, compareAddr, comparePrefix, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("route (-sent +received):\n%s", diff)
+		}
+	}
+	a.tell(t, withdrawal(want[0]), withdrawal(want[3]))
+	eventually(t, "two routes withdrawn", func() bool { return b.len() == len(want)-2 })
+}
+
+func TestMalformedServiceOrDPathWithdrawsTheRoute(t *testing.T) {
+	parallel(t)
+	h, r, peer := withRaw(t)
+	victim, key := typeFive("10.1.2.0/24", 7)
+	other, _ := typeFive("10.1.3.0/24", 7)
+	malformed := []string{
+		"c0 24 07 01 00000001 0002", // D-PATH of 7 octets
+		"c0 24 09 02 00000001 0002 00 01",
+		"c0 28 04 05 0001 00", // SRv6 L3 Service without SID
+	}
+	for _, s := range malformed {
+		r.send(update([]uint32{65000}, victim, other))
+		eventually(t, "both routes", func() bool { return h.len() == 2 })
+		m := update([]uint32{65000}, victim)
+		body := m.Body.(*bgp.BGPUpdate)
+		body.PathAttributes = append(body.PathAttributes, parseAttr(t, octets(s)))
+		r.send(m)
+		eventually(t, s+": one route", func() bool { return h.len() == 1 })
+		if _, ok := h.get(key); ok {
+			t.Errorf("%s: the broken route is there", s)
+		}
+	}
+	if n := h.neighbor(peer); n.State != Established || n.Ups != 1 {
+		t.Errorf("neighbour: %+v", n)
+	}
+	if c := h.Counters(); c.Malformed != uint64(len(malformed)) {
+		t.Errorf("counters: %+v", c)
+	}
 }
 
 // Routes come for the targets that we are members of (RFC 4684), and go with

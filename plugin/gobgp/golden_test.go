@@ -385,6 +385,8 @@ func TestUnreadablePathIsAWithdrawal(t *testing.T) {
 		{"empty D-PATH", vpn, []string{hop, "c0 24 00"}, false},
 		{"D-PATH of 7 octets", vpn, []string{hop, "c0 24 07 01 00000001 0002"}, false},
 		{"D-PATH segment of no domain", vpn, []string{hop, "c0 24 09 00 01 00000001 0002 00"}, false},
+		{"D-PATH that is not transitive", vpn, []string{hop, "80 24 08 01 00000001 0002 00"}, false},
+		{"D-PATH that passed those who do not know it", vpn, []string{hop, "e0 24 08 01 00000001 0002 00"}, true},
 		{"D-PATH with a rest", vpn, []string{hop, "c0 24 09 01 00000001 0002 00 01"}, false},
 		{"SRv6 service without SID", vpn, []string{hop, "c0 28 04 05 0001 00"}, false},
 		{"SRv6 service with an unknown sub-TLV only", vpn, []string{hop, "c0 28 08 05 0005 00 02 0001 00"}, false},
