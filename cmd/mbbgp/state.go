@@ -91,6 +91,7 @@ func neighbor(n gobgp.NeighborInfo, routes bridge.LimitStats) api.Neighbor {
 		Address:     n.Address,
 		ASN:         n.ASN,
 		LocalASN:    n.LocalASN,
+		RouterID:    n.RouterID,
 		Description: n.Description,
 		Dynamic:     n.Dynamic,
 		State:       n.State.String(),
@@ -102,10 +103,22 @@ func neighbor(n gobgp.NeighborInfo, routes bridge.LimitStats) api.Neighbor {
 		Refused:     routes.Refused,
 		Updates:     n.Updates,
 		Withdrawals: n.Withdrawals,
+		Restart:     int(n.Restart / time.Second),
 		Families:    []api.NeighborFamily{},
 	}
 	for _, f := range n.Families {
-		a.Families = append(a.Families, api.NeighborFamily{Family: f.Family.String(), EndOfRIB: f.EndOfRIB})
+		a.Families = append(a.Families, api.NeighborFamily{
+			Family:          f.Family.String(),
+			EndOfRIB:        f.EndOfRIB,
+			AddPathReceive:  f.AddPathReceive,
+			AddPathSend:     f.AddPathSend,
+			ExtendedNextHop: f.ExtendedNextHop,
+			GracefulRestart: f.GracefulRestart,
+			LongLived:       int(f.LongLived / time.Second),
+		})
+	}
+	for _, f := range n.Stale {
+		a.Stale = append(a.Stale, api.StaleFamily{Family: f.Family.String(), LongLived: f.LongLived, Until: f.Until})
 	}
 	return a
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"net/netip"
+	"reflect"
 	"runtime/debug"
 	"testing"
 	"time"
 
+	"mbbgp/bridge"
 	"mbbgp/config"
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
@@ -44,6 +46,27 @@ func TestNeighborIsInOnceItsFirstTablesAre(t *testing.T) {
 		if got := neighborCondition(row.info); got.OK != row.want {
 			t.Errorf("%s: %+v", row.name, got)
 		}
+	}
+}
+
+func TestNeighborIsShownWithAllThatBothEndsAgreedOn(t *testing.T) {
+	since := time.Unix(100, 0)
+	got := neighbor(gobgp.NeighborInfo{
+		Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, LocalASN: 65001, RouterID: netip.MustParseAddr("192.0.2.9"), Description: "leaf", Dynamic: true,
+		State: gobgp.Established, Since: since, Ups: 2, LastError: "x", Updates: 3, Withdrawals: 4, Restart: 2 * time.Minute,
+		Families: []gobgp.FamilyInfo{{
+			Family: config.FamilyVPNv4, EndOfRIB: true, AddPathReceive: true, ExtendedNextHop: true, GracefulRestart: true, LongLived: time.Hour,
+		}},
+		Stale: []gobgp.StaleInfo{{Family: config.FamilyEVPN, LongLived: true, Until: since}},
+	}, bridge.LimitStats{Max: 10, Used: 5, Refused: 6})
+	want := api.Neighbor{
+		Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, LocalASN: 65001, RouterID: netip.MustParseAddr("192.0.2.9"), Description: "leaf", Dynamic: true,
+		State: "established", Since: since, Sessions: 2, LastError: "x", Routes: 5, MaxRoutes: 10, Refused: 6, Updates: 3, Withdrawals: 4, Restart: 120,
+		Families: []api.NeighborFamily{{Family: "vpnv4", EndOfRIB: true, AddPathReceive: true, ExtendedNextHop: true, GracefulRestart: true, LongLived: 3600}},
+		Stale:    []api.StaleFamily{{Family: "evpn", LongLived: true, Until: since}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 

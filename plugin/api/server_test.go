@@ -84,6 +84,7 @@ func full() State {
 			return []Neighbor{{
 				Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, State: "established", Since: time.Unix(1, 0), Sessions: 1, Routes: 10, Updates: 12, Withdrawals: 2,
 				Families: []NeighborFamily{{Family: "evpn", EndOfRIB: true}},
+				Stale:    []StaleFamily{{Family: "vpnv4", LongLived: true}},
 			}}
 		},
 		Counters: func() []Counter {
@@ -132,6 +133,7 @@ func TestMetricsSayWhatTheStateSays(t *testing.T) {
 		`mbbgp_bgp_neighbor_up{asn="65000",neighbor="192.0.2.254"} 1`,
 		`mbbgp_bgp_neighbor_imported_routes{neighbor="192.0.2.254"} 10`,
 		`mbbgp_bgp_neighbor_end_of_rib{family="evpn",neighbor="192.0.2.254"} 1`,
+		`mbbgp_bgp_neighbor_stale{family="vpnv4",long_lived="true",neighbor="192.0.2.254"} 1`,
 		`mbbgp_bgp_refused_total{reason="no-target"} 2`,
 		`mbbgp_ready{condition="bgp-speaker"} 1`,
 		"go_goroutines ",

@@ -50,19 +50,21 @@ type Session struct {
 type Neighbor struct {
 	Address     netip.Addr       `json:"address"`
 	ASN         uint32           `json:"asn"`
-	LocalASN    uint32           `json:"localASN"` // that we have towards it
+	LocalASN    uint32           `json:"localASN"`          // that we have towards it
+	RouterID    netip.Addr       `json:"routerID,omitzero"` // absent while not established
 	Description string           `json:"description,omitempty"`
 	Dynamic     bool             `json:"dynamic"` // accepted from a prefix
 	State       string           `json:"state"`
 	Since       time.Time        `json:"since,omitzero"` // when it was established; absent while it is not
 	Sessions    uint64           `json:"sessions"`       // how often a session with it was established
 	LastError   string           `json:"lastError,omitempty"`
-	Routes      int              `json:"routes"`      // of the neighbour that the bridge imports
-	MaxRoutes   int              `json:"maxRoutes"`   // that it may import; 0: no limit
-	Refused     uint64           `json:"refused"`     // since that limit was last clear
-	Updates     uint64           `json:"updates"`     // best paths of the neighbour that the bridge was given
-	Withdrawals uint64           `json:"withdrawals"` // withdrawals of them
-	Families    []NeighborFamily `json:"families"`    // that both ends speak
+	Routes      int              `json:"routes"`                   // of the neighbour that the bridge imports
+	MaxRoutes   int              `json:"maxRoutes"`                // that it may import; 0: no limit
+	Refused     uint64           `json:"refused"`                  // since that limit was last clear
+	Updates     uint64           `json:"updates"`                  // best paths of the neighbour that the bridge was given
+	Withdrawals uint64           `json:"withdrawals"`              // withdrawals of them
+	Restart     int              `json:"restartSeconds,omitempty"` // how long it wants its routes kept over a restart
+	Families    []NeighborFamily `json:"families"`                 // that both ends speak
 	Stale       []StaleFamily    `json:"stale,omitempty"`
 }
 
@@ -75,6 +77,7 @@ type NeighborFamily struct {
 	EndOfRIB        bool   `json:"endOfRIB"`                   // the neighbour has said all it has
 	AddPathReceive  bool   `json:"addPathReceive"`             // it may send several paths of one prefix
 	AddPathSend     bool   `json:"addPathSend"`                // it may be sent several
+	ExtendedNextHop bool   `json:"extendedNextHop"`            // it takes IPv6 next hops of IPv4 routes
 	GracefulRestart bool   `json:"gracefulRestart"`            // it wants its routes kept over a restart
 	LongLived       int    `json:"longLivedSeconds,omitempty"` // and how much longer
 }
