@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"mbbgp/bridge"
+	"mbbgp/config"
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
 	"mbbgp/rib"
@@ -12,7 +13,7 @@ import (
 
 // counters are what the bridge and the BGP speaker count.
 func (d *daemon) counters() []api.Counter {
-	list := leakCounters(d.bridge.Leaks())
+	list := append(kindCounters(d.vnis), leakCounters(d.bridge.Leaks())...)
 	if d.speaker == nil {
 		return list
 	}
@@ -73,6 +74,17 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 		list = append(list, configuredPrefixes(vni, &v)...)
 		list = append(list, ruleCounters(vni, "import", v.Imported.Rules)...)
 		list = append(list, ruleCounters(vni, "export", v.Exported.Rules)...)
+	}
+	return list
+}
+
+// kindCounters let other figures of a VNI be told apart by its name and kind.
+func kindCounters(vnis []config.VNI) (list []api.Counter) {
+	for i := range vnis {
+		v := &vnis[i]
+		list = append(list, gauge("vni_info", "Name and kind of a configured VNI; the value is always 1.", 1,
+			vniLabel("vni", rib.VNI(v.VNI)), api.Label{Name: "name", Value: v.Name},
+			api.Label{Name: "family", Value: v.Family.String()}, api.Label{Name: "encapsulation", Value: v.Encapsulation.String()}))
 	}
 	return list
 }

@@ -59,6 +59,12 @@ func printExplanation(w io.Writer, e *api.Explanation) {
 	if !e.Configured {
 		printf(w, "The VNI is not in the configuration, so BGP has no part in it.\n")
 	}
+	if o := e.Originated; o != nil {
+		printf(w, "The VNI originates it toward hypervisors: %s\n", originated(o))
+	}
+	if a := e.Aggregate; a != nil {
+		printf(w, "It is an aggregate of the VNI: exported %s, %s inside it\n", yes(a.Exported), count(a.Contributors, "prefix"))
+	}
 	printf(w, "\nMetalBond\n")
 	if len(e.NextHops) == 0 {
 		printf(w, "  no next hop\n")
@@ -73,6 +79,16 @@ func printExplanation(w io.Writer, e *api.Explanation) {
 	for i := range e.Paths {
 		printPath(w, &e.Paths[i])
 	}
+}
+
+func originated(o *api.Originated) string {
+	switch {
+	case o.Offers > 0:
+		return "offered by " + count(o.Offers, "BGP path")
+	case o.Present:
+		return "no BGP path offers it any more, in its hold-down"
+	}
+	return "no BGP path offers it"
 }
 
 func printHop(w io.Writer, x *api.ExplainedHop) {

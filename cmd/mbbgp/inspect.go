@@ -31,6 +31,7 @@ func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
 			for _, rd := range v.Exported.RDs {
 				own[rd] = true
 			}
+			explainConfigured(&e, &v)
 		}
 	}
 	if d.speaker == nil {
@@ -51,6 +52,21 @@ func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.NLRI, b.NLRI), a.Neighbor.Compare(b.Neighbor))
 	})
 	return e, nil
+}
+
+// explainConfigured adds what the configuration of the VNI makes of the prefix
+// itself.
+func explainConfigured(e *api.Explanation, v *bridge.VNIStats) {
+	for _, o := range v.Originated {
+		if o.Prefix == e.Prefix {
+			e.Originated = &api.Originated{Present: o.Present, Offers: o.Offers}
+		}
+	}
+	for _, a := range v.Exported.Aggregates {
+		if a.Prefix == e.Prefix {
+			e.Aggregate = &api.Aggregate{Exported: a.Exported, Contributors: a.Contributors}
+		}
+	}
 }
 
 func explainHop(g *bridge.BGP, vni rib.VNI, info rib.RouteInfo) api.ExplainedHop {

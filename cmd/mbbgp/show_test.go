@@ -70,6 +70,27 @@ BGP
 	}
 }
 
+func TestExplanationOfConfiguredPrefixesReads(t *testing.T) {
+	const want = `vni 100, 0.0.0.0/0
+The VNI originates it toward hypervisors: no BGP path offers it any more, in its hold-down
+It is an aggregate of the VNI: exported yes, 2 prefixes inside it
+
+MetalBond
+  no next hop
+
+BGP
+  no path
+`
+	var got strings.Builder
+	printExplanation(&got, &api.Explanation{
+		VNI: 100, Configured: true, Prefix: netip.MustParsePrefix("0.0.0.0/0"),
+		Originated: &api.Originated{Present: true}, Aggregate: &api.Aggregate{Exported: true, Contributors: 2},
+	})
+	if got.String() != want {
+		t.Error(cmp.Diff(want, got.String()))
+	}
+}
+
 func TestNeighborsRead(t *testing.T) {
 	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	const want = `NEIGHBOR      AS     STATE        FOR     IMPORTED   FAMILIES     REMARK

@@ -31,8 +31,22 @@ type Explanation struct {
 	VNI        rib.VNI        `json:"vni"`
 	Configured bool           `json:"configured"` // otherwise the VNI is MetalBond's only
 	Prefix     netip.Prefix   `json:"prefix"`
-	NextHops   []ExplainedHop `json:"nextHops"` // in the table, MetalBond's side
-	Paths      []ExplainedBGP `json:"paths"`    // in BGP
+	Originated *Originated    `json:"originated,omitempty"` // if the VNI originates it toward hypervisors
+	Aggregate  *Aggregate     `json:"aggregate,omitempty"`  // if it is an aggregate of the VNI
+	NextHops   []ExplainedHop `json:"nextHops"`             // in the table, MetalBond's side
+	Paths      []ExplainedBGP `json:"paths"`                // in BGP
+}
+
+// Originated is a prefix that a VNI originates toward hypervisors.
+type Originated struct {
+	Present bool `json:"present"` // hypervisors have it
+	Offers  int  `json:"offers"`  // BGP routes that offer it; 0 while it is present: it is in its hold-down
+}
+
+// Aggregate is an aggregate of a VNI.
+type Aggregate struct {
+	Exported     bool `json:"exported"`
+	Contributors int  `json:"contributors"` // exportable prefixes inside it
 }
 
 // ExplainedHop is a next hop in the table.
