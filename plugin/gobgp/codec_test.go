@@ -295,3 +295,47 @@ func checkRead(t *testing.T, d *decoder, p *apiutil.Path) {
 		t.Errorf("label %s", hex.EncodeToString([]byte{byte(u.Label >> 24), byte(u.Label >> 16), byte(u.Label >> 8), byte(u.Label)}))
 	}
 }
+
+// BenchmarkCodec makes and reads paths that share their attributes.
+func BenchmarkCodec(b *testing.B) {
+	service := &bridge.Attributes{
+		NextHop: addr("2001:db8::7"), RouteTargets: []bridge.RouteTarget{target("65000:200")},
+		SRv6: bridge.SRv6{SID: addr("2001:db8::7"), Behavior: bridge.EndDT46},
+	}
+	kinds := []struct {
+		name string
+		kind bridge.NLRIKind
+		a    *bridge.Attributes
+	}{{"EVPN", bridge.IPPrefix, vxlan("192.0.2.1")}, {"VPN", bridge.VPN, service}, {"unicast", bridge.Unicast, vxlan("192.0.2.1")}}
+	for _, k := range kinds {
+		routes := many(maxBatch, "192.0.2.1:1", k.a)
+		for i := range routes {
+			routes[i].NLRI.Kind = k.kind
+		}
+		e := newEncoder(goldenASN)
+		b.Run(k.name+"/encode", func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := e.path(&routes[i%maxBatch], 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(k.name+"/decode", func(b *testing.B) {
+			paths := make([]*apiutil.Path, maxBatch)
+			for i := range routes {
+				var err error
+				if paths[i], err = e.path(&routes[i], 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+			d := newDecoder()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, _, ok := d.update(paths[i%maxBatch]); !ok {
+					b.Fatal("not read")
+				}
+			}
+		})
+	}
+}
