@@ -31,6 +31,11 @@ import (
 // others, but the policy sees the one that was there before. So toward external
 // neighbours the family of the session counts, not what the policy sees.
 //
+// Where a route is refused that was sent before, GoBGP judges the old one by the
+// new next hop and sends no withdrawal: if the next hop of a route changes from
+// IPv4 to IPv6, those who cannot take it keep the old one until it is withdrawn
+// or their session ends.
+//
 // A gobgpd file has policies of its own, and is left as it is.
 
 const nextHop6Name = "ipv6-next-hop"

@@ -1,9 +1,11 @@
 package gobgp
 
 import (
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,9 @@ import (
 type raw struct {
 	net.Conn
 	t *testing.T
+
+	mu    sync.Mutex
+	heard []*bgp.BGPUpdate // guarded by mu; what it was sent
 }
 
 // withRaw starts a speaker of AS 65001 with a raw neighbour of AS 65000.
@@ -29,27 +34,55 @@ func withRaw(t *testing.T) (*host, *raw, netip.Addr) {
 	}}}
 	h := start(t, cfg)
 	settle(t, h)
-	eventually(t, "listening", func() bool { return h.neighbor(addrs[1]).State == Active })
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(addrs[1], 0))}
+	return h, connect(t, h, addrs[1], bgp.NewCapMultiProtocol(bgp.RF_EVPN)), addrs[1]
+}
+
+// connect makes a raw neighbour of AS 65000 with these capabilities, and
+// returns when its session is established.
+func connect(t *testing.T, h *host, from netip.Addr, caps ...bgp.ParameterCapabilityInterface) *raw {
+	t.Helper()
+	eventually(t, "listening", func() bool { return h.neighbor(from).State == Active })
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	conn, err := d.Dial("tcp", netip.AddrPortFrom(h.addr, h.port).String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	r := &raw{conn, t}
-	open, err := bgp.NewBGPOpenMessage(65000, 90, addrs[1], []bgp.OptionParameterInterface{
-		bgp.NewOptionParameterCapability([]bgp.ParameterCapabilityInterface{
-			bgp.NewCapMultiProtocol(bgp.RF_EVPN), bgp.NewCapFourOctetASNumber(65000),
-		}),
+	r := &raw{Conn: conn, t: t}
+	open, err := bgp.NewBGPOpenMessage(65000, 90, from, []bgp.OptionParameterInterface{
+		bgp.NewOptionParameterCapability(append(caps, bgp.NewCapFourOctetASNumber(65000))),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.send(open)
 	r.send(bgp.NewBGPKeepAliveMessage())
-	go func() { _, _ = io.Copy(io.Discard, conn) }()
-	h.up(t)
-	return h, r, addrs[1]
+	go r.listen()
+	eventually(t, "session established", func() bool { return h.neighbor(from).State == Established })
+	return r
+}
+
+// listen keeps the UPDATEs that come, until the session is over.
+func (r *raw) listen() {
+	for {
+		head := make([]byte, bgp.BGP_HEADER_LENGTH)
+		if _, err := io.ReadFull(r, head); err != nil {
+			return
+		}
+		body := make([]byte, max(int(binary.BigEndian.Uint16(head[16:])), len(head))-len(head))
+		if _, err := io.ReadFull(r, body); err != nil {
+			return
+		}
+		m, err := bgp.ParseBGPMessage(append(head, body...))
+		if err != nil {
+			continue
+		}
+		if u, ok := m.Body.(*bgp.BGPUpdate); ok {
+			r.mu.Lock()
+			r.heard = append(r.heard, u)
+			r.mu.Unlock()
+		}
+	}
 }
 
 func (r *raw) send(m *bgp.BGPMessage) {
