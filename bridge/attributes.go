@@ -22,10 +22,23 @@ import (
 )
 
 // form is what BGP is told of a next hop: itself, unless the network's routes
-// go through this gateway, and the set of what the rules change.
+// go through this gateway, and the set of what the rules change. It has no
+// pointers, because it is kept and hashed a lot.
 type form struct {
-	hop rib.NextHop
-	set int
+	target    [16]byte
+	targetVNI rib.VNI
+	set       uint32
+	from, to  uint16
+	kind      rib.NextHopType
+}
+
+func newForm(hop *rib.NextHop, set int) form {
+	return form{hop.Target.As16(), hop.TargetVNI, uint32(set), hop.NATFrom, hop.NATTo, hop.Type}
+}
+
+// hop is the next hop that the form is of.
+func (f *form) hop() rib.NextHop {
+	return rib.NextHop{Target: netip.AddrFrom16(f.target), TargetVNI: f.targetVNI, Type: f.kind, NATFrom: f.from, NATTo: f.to}
 }
 
 // shape is all that attributes depend on within a network.
@@ -35,7 +48,9 @@ type shape struct {
 	flow bool // of a flow specification
 }
 
-// shapes are the attributes of the shapes of a network.
+// shapes are the attributes of the shapes of a network. They are kept while
+// there is more to read, and forgotten then: there may be as many as
+// hypervisors.
 type shapes struct {
 	bgp      *BGP
 	network  *network
@@ -76,6 +91,9 @@ func (s *shapes) get(p netip.Prefix, f form, flow bool) (*Attributes, int) {
 	return s.made[number], number
 }
 
+// maxShapes is how many are kept.
+const maxShapes = 8192
+
 // len is how many attributes there are.
 func (s *shapes) len() int { return len(s.made) }
 
@@ -89,8 +107,8 @@ func (s *shapes) forget() {
 // route makes the attributes of the route of a prefix.
 func (s *shapes) route(p netip.Prefix, f form) *Attributes {
 	n := s.network
-	a := s.common(f)
-	a.NextHop = s.bgp.nextHop(n, p, f.hop)
+	a, hop := s.common(f), f.hop()
+	a.NextHop = s.bgp.nextHop(n, p, hop)
 	if n.family != config.VNIFamilyUnicast {
 		a.RouteTargets = n.exports.Targets
 		if id := s.bgp.domainID; id != (config.DomainID{}) {
@@ -103,10 +121,10 @@ func (s *shapes) route(p netip.Prefix, f form) *Attributes {
 	case config.EncapIPinIP:
 		a.Encapsulation = TunnelIPinIP
 	case config.EncapSRv6:
-		a.SRv6 = n.sid(p, f.hop.Target)
+		a.SRv6 = n.sid(p, hop.Target)
 	}
 	if n.lossless {
-		a.Large = appendLossless(a.Large, s.bgp.losslessASN, f.hop)
+		a.Large = appendLossless(a.Large, s.bgp.losslessASN, hop)
 	}
 	return a
 }
@@ -117,7 +135,7 @@ func (s *shapes) common(f form) *Attributes {
 	if s.bgp.domain != (ExtendedCommunity{}) {
 		a.SiteOfOrigin = s.bgp.origins[:]
 	}
-	set := s.network.exportPolicy.set(f.set)
+	set := s.network.exportPolicy.set(int(f.set))
 	for _, c := range set.Communities {
 		a.Communities = append(a.Communities, uint32(c))
 	}

@@ -142,6 +142,9 @@ func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 			f.ready.Store(true)
 		}
 		e.batch = f.apply(e.changes[:n], e.batch)
+		if !more || f.shapes.len() > maxShapes {
+			f.shapes.forget()
+		}
 		if len(e.batch) >= maxBatch || e.bgp.contest != nil { // another VNI may say the same NLRI
 			if err := e.flush(); err != nil {
 				return false, err
@@ -182,9 +185,6 @@ func (f *feed) apply(changes []rib.Change, batch []Update) []Update {
 	}
 	f.group(batch[start:])
 	f.groups = f.groups[:0]
-	if !f.network.self {
-		f.shapes.forget() // there may be as many as hypervisors
-	}
 	return batch
 }
 

@@ -26,31 +26,38 @@ import (
 // sources are those that BGP is told of.
 var sources = rib.Sources(rib.Static, rib.Client, rib.Server)
 
-// judgeExport applies the export policy to a path. It changes nothing but, with
-// count, the counters of the rules. The verdict is that of the rules.
-func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count bool) (Reason, verdict) {
+// judgeExport applies the export policy to a path, and returns the number of
+// the set of what the rules change. It changes nothing but, with count, the
+// counters of the rules.
+func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count bool) (Reason, int) {
 	hop := &path.NextHop
 	switch {
 	case n == nil || !n.exported():
-		return NoTarget, verdict{}
+		return NoTarget, 0
 	case !sources.Has(path.Source):
-		return FromBGP, verdict{}
+		return FromBGP, 0
 	case !n.exportTypes.has(hop.Type) && !n.steers(hop):
-		return HopType, verdict{}
+		return HopType, 0
 	case hop.TargetVNI != 0 && !n.lossless:
-		return TargetVNI, verdict{}
+		return TargetVNI, 0
 	case b.gatewayHop(hop.Target):
-		return GatewayPool, verdict{}
+		return GatewayPool, 0
 	case !config.Permit(n.exports.Prefixes, p):
-		return Filtered, verdict{}
-	case n.exportPolicy == nil:
-		return Accepted, verdict{}
+		return Filtered, 0
 	}
-	v := n.exportPolicy.judge(&candidate{Prefix: p, Type: hop.Type, NextHop: hop.Target}, count)
+	v := n.exportVerdict(p, hop, count)
 	if v.refused {
-		return Policy, v
+		return Policy, 0
 	}
-	return Accepted, v
+	return Accepted, v.set
+}
+
+// exportVerdict is what the export rules say of a next hop of a prefix.
+func (n *network) exportVerdict(p netip.Prefix, hop *rib.NextHop, count bool) verdict {
+	if n.exportPolicy == nil {
+		return verdict{}
+	}
+	return n.exportPolicy.judge(&candidate{Prefix: p, Type: hop.Type, NextHop: hop.Target}, count)
 }
 
 // ExplainExport says what the export policy says of a next hop of a prefix
@@ -58,16 +65,16 @@ func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count b
 // that decided, if one did. It changes nothing.
 func (g *BGP) ExplainExport(vni rib.VNI, p netip.Prefix, path rib.Path) Verdict {
 	n := g.bridge.networks[vni]
-	reason, rules := g.bridge.judgeExport(n, p, &path, false)
-	v := Verdict{VNI: vni, Reason: reason}
-	if rules.rule != "" {
-		v.Detail = fmt.Sprintf("export rule %s", rules.rule)
-	}
-	switch {
-	case reason == Policy:
-		return v
-	case reason != Accepted:
+	v := Verdict{VNI: vni}
+	v.Reason, _ = g.bridge.judgeExport(n, p, &path, false)
+	if v.Reason != Accepted && v.Reason != Policy {
 		v.Detail = fmt.Sprintf("%v by %v from %v", p, path.NextHop, path.Source)
+		return v
+	}
+	if rule := n.exportVerdict(p, &path.NextHop, false).rule; rule != "" {
+		v.Detail = "export rule " + rule
+	}
+	if v.Reason == Policy {
 		return v
 	}
 	if v.Reason, v.Detail = g.withheld(n, p, v.Detail); v.Reason != Accepted {

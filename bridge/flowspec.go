@@ -7,6 +7,7 @@ package bridge
 // straight to the owner of the range.
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -36,11 +37,11 @@ func (n *network) steers(hop *rib.NextHop) bool {
 
 // newFlow returns the flow of a next hop. MetalBond's ranges end before NATTo.
 func newFlow(hop *rib.NextHop, set int) flow {
-	return flow{hop.NATFrom, hop.NATTo - 1, form{rib.NextHop{Target: hop.Target}, set}}
+	return flow{hop.NATFrom, hop.NATTo - 1, newForm(&rib.NextHop{Target: hop.Target}, set)}
 }
 
 func (f flow) compare(g flow) int {
-	return cmp.Or(cmp.Compare(f.first, g.first), cmp.Compare(f.last, g.last), f.hop.Target.Compare(g.hop.Target))
+	return cmp.Or(cmp.Compare(f.first, g.first), cmp.Compare(f.last, g.last), bytes.Compare(f.target[:], g.target[:]))
 }
 
 // normalFlows sorts flows. Of several owners of one range it leaves the lowest
@@ -89,10 +90,10 @@ func (f flow) nlri(p netip.Prefix, protocol uint8) NLRI {
 func (s *shapes) flow(p netip.Prefix, f form) *Attributes {
 	a := s.common(f)
 	if s.network.exports.FlowSpec == config.FlowSpecRedirectIP {
-		a.Redirect, a.NextHop = redirectToIP, f.hop.Target
+		a.Redirect, a.NextHop = redirectToIP, f.hop().Target
 		return a
 	}
-	a.RedirectIPv6, a.RedirectTo, a.RedirectLocal = true, f.hop.Target, uint16(s.network.vni)
+	a.RedirectIPv6, a.RedirectTo, a.RedirectLocal = true, f.hop().Target, uint16(s.network.vni)
 	a.NextHop = netip.IPv4Unspecified()
 	if p.Addr().Is6() {
 		a.NextHop = netip.IPv6Unspecified()

@@ -141,7 +141,7 @@ func (f *feed) want(w *wanted, p netip.Prefix, paths []rib.Path, known *lookup[r
 	for i := range paths {
 		hop := &paths[i].NextHop
 		fresh := known != nil && !known.has(*hop)
-		reason, v := f.bgp.bridge.judgeExport(n, p, &paths[i], fresh)
+		reason, set := f.bgp.bridge.judgeExport(n, p, &paths[i], fresh)
 		if reason != Accepted {
 			if fresh {
 				n.out.refused[reason]++
@@ -149,18 +149,18 @@ func (f *feed) want(w *wanted, p netip.Prefix, paths []rib.Path, known *lookup[r
 			continue
 		}
 		if n.steers(hop) {
-			w.flows = append(w.flows, newFlow(hop, v.set))
+			w.flows = append(w.flows, newFlow(hop, set))
 		}
 		switch {
 		case !n.exportTypes.has(hop.Type):
 		case !n.self:
-			w.forms = append(w.forms, form{*hop, v.set})
+			w.forms = append(w.forms, newForm(hop, set))
 		case first == nil:
 			first = hop
-			w.forms = append(w.forms, form{set: v.set})
+			w.forms = append(w.forms, form{set: uint32(set)})
 		case n.exportPolicy != nil && compareHops(hop, first) < 0:
 			first = hop
-			w.forms[0].set = v.set
+			w.forms[0].set = uint32(set)
 		}
 	}
 	w.flows = normalFlows(w.flows)
@@ -223,12 +223,36 @@ func (f *feed) admit(batch []Update) []Update {
 // turn makes what BGP is told of p, which is old, what it is to hear, now.
 func (f *feed) turn(p netip.Prefix, batch []Update) []Update {
 	s := &f.network.out
-	s.held = s.held[:0]
-	state, ok := s.paths[p]
-	switch {
-	case ok:
-		s.held = append(s.held, state...)
-	case len(s.old.forms) > 0:
+	state, several := s.paths[p]
+	held, next := len(s.old.forms), len(s.now.forms)
+	if several || held > 1 || next > 1 {
+		batch = f.turnPaths(p, state, batch)
+		held, next = len(s.held), len(s.next)
+	} else {
+		switch {
+		case next > 0 && (held == 0 || s.old.forms[0] != s.now.forms[0]):
+			batch = f.announce(batch, f.nlri(p, 0), s.now.forms[0])
+		case held > next:
+			batch = f.withdraw(batch, f.nlri(p, 0))
+		}
+	}
+	batch = f.steer(p, s.old.flows, s.now.flows, batch)
+	s.routes += next - held + len(protocols)*(len(s.now.flows)-len(s.old.flows))
+	switch was, is := held+len(s.old.flows) > 0, next+len(s.now.flows) > 0; {
+	case is && !was:
+		s.Used++
+	case was && !is:
+		s.Used--
+	}
+	return batch
+}
+
+// turnPaths is turn for the paths of a prefix that has several, or a state: from
+// held to next.
+func (f *feed) turnPaths(p netip.Prefix, state []path, batch []Update) []Update {
+	s := &f.network.out
+	s.held = append(s.held[:0], state...)
+	if state == nil && len(s.old.forms) > 0 {
 		s.held = append(s.held, path{form: s.old.forms[0]})
 	}
 	s.sort()
@@ -259,8 +283,14 @@ func (f *feed) turn(p netip.Prefix, batch []Update) []Update {
 	for _, h := range gone {
 		batch = f.withdraw(batch, f.nlri(p, int(h.index)))
 	}
-	batch = f.steer(p, s.old.flows, s.now.flows, batch)
-	f.account(p)
+	if left := len(s.now.forms) - len(s.next) - (len(s.old.forms) - len(s.held)); left > 0 {
+		s.refused[SlotLimit] += uint64(left)
+	}
+	if len(s.now.forms) == 0 || len(s.now.forms) == 1 && s.next[0].index == 0 {
+		delete(s.paths, p) // what there is follows from the table
+	} else {
+		s.paths[p] = slices.Clone(s.next)
+	}
 	return batch
 }
 
@@ -275,27 +305,6 @@ func (s *exportState) sort() {
 		} else {
 			s.gone = append(s.gone, h)
 		}
-	}
-}
-
-// account counts what turn has done, and keeps the paths of the prefix unless
-// they follow from the table.
-func (f *feed) account(p netip.Prefix) {
-	s := &f.network.out
-	s.routes += len(s.next) - len(s.held) + len(protocols)*(len(s.now.flows)-len(s.old.flows))
-	switch was, is := len(s.held)+len(s.old.flows) > 0, len(s.next)+len(s.now.flows) > 0; {
-	case is && !was:
-		s.Used++
-	case was && !is:
-		s.Used--
-	}
-	if left := len(s.now.forms) - len(s.next) - (len(s.old.forms) - len(s.held)); left > 0 {
-		s.refused[SlotLimit] += uint64(left)
-	}
-	if len(s.now.forms) == 0 || len(s.now.forms) == 1 && s.next[0].index == 0 {
-		delete(s.paths, p)
-	} else {
-		s.paths[p] = slices.Clone(s.next)
 	}
 }
 
