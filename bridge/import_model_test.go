@@ -15,12 +15,47 @@ import (
 // heard is the model of what BGP said of one NLRI.
 type heard struct {
 	neighbor netip.Addr
-	hops     map[rib.VNI]rib.NextHop
+	at       map[rib.VNI]standsAt
 	order    int
 }
 
+// standsAt is a next hop with its rank, as text that sorts by it.
+type standsAt struct {
+	hop  rib.NextHop
+	rank string
+}
+
+// rankIn is the rank of a route in a VNI of kindsConfig.
+func rankIn(vni rib.VNI, kind NLRIKind, a *Attributes, h rib.NextHop) string {
+	if kind == Unicast {
+		return "alone"
+	}
+	local, med := uint32(100), uint32(0)
+	if a.LocalPref != nil {
+		local = *a.LocalPref
+	}
+	if a.MED != nil {
+		med = *a.MED
+	}
+	if vni == 600 { // its rules "dear" and "near"
+		if slices.Contains(a.Large, [3]uint32{65000, 9, 9}) {
+			med = 7
+		}
+		from := h.Target
+		if from == addr("2001:db8:f::600") {
+			from = a.NextHop
+		}
+		if prefix("2001:db8:2::/48").Contains(from) {
+			local = 300
+		}
+	}
+	return fmt.Sprintf("%v %010d %03d %05d %010d", !slices.Contains(a.Communities, llgrStale), local,
+		999-len(a.DPath), 99999-int(a.ASPathLength), 9999999999-int64(med))
+}
+
 // expected are the claims that the table must have, as text: of NLRIs that
-// differ only in the MAC, the one that came last counts.
+// differ only in the MAC, the one that came last counts, and of the next hops
+// of a type and prefix those of the best rank are visible.
 func expected(model map[NLRI]heard) []string {
 	front := map[NLRI]heard{}
 	for n, h := range model {
@@ -29,25 +64,43 @@ func expected(model map[NLRI]heard) []string {
 			front[n] = h
 		}
 	}
-	var all []string
-	for n, h := range front {
-		for vni, nh := range h.hops {
-			all = append(all, fmt.Sprintln(vni, n.Prefix, nh, h.neighbor, n.Kind, n.RD))
+	type key struct {
+		vni  rib.VNI
+		p    netip.Prefix
+		kind rib.NextHopType
+	}
+	type hopKey struct {
+		key
+		hop rib.NextHop
+	}
+	best, bestOf := map[key]string{}, map[hopKey]string{}
+	each := func(visit func(n NLRI, h heard, k hopKey, rank string)) {
+		for n, h := range front {
+			for vni, s := range h.at {
+				visit(n, h, hopKey{key{vni, n.Prefix, s.hop.Type}, s.hop}, s.rank)
+			}
 		}
 	}
+	each(func(_ NLRI, _ heard, k hopKey, rank string) {
+		best[k.key], bestOf[k] = max(best[k.key], rank), max(bestOf[k], rank)
+	})
+	var all []string
+	each(func(n NLRI, h heard, k hopKey, _ string) {
+		all = append(all, fmt.Sprintln(k.vni, k.p, k.hop, bestOf[k] == best[k.key], h.neighbor, groupOf(&n)))
+	})
 	slices.Sort(all)
 	return all
 }
 
-// claims are those that BGP has in the table, in the same form.
+// claims are those that BGP has in the table, in the same form, without what is
+// originated.
 func claims(b *Bridge) []string {
 	var all []string
 	for _, n := range b.sorted {
 		b.Table().Walk(n.vni, func(i rib.RouteInfo) bool {
 			for _, c := range i.Claims {
-				var neighbor, kind, rd string
-				if _, err := fmt.Sscan(c.Name, &neighbor, &kind, &rd); err == nil {
-					all = append(all, fmt.Sprintln(n.vni, i.Prefix, i.NextHop, neighbor, kind, rd))
+				if c.Source == rib.BGP && c.Origin != b.BGP().originations.origin {
+					all = append(all, fmt.Sprintln(n.vni, i.Prefix, i.NextHop, i.Visible, c.Name))
 				}
 			}
 			return true
@@ -57,50 +110,97 @@ func claims(b *Bridge) []string {
 	return all
 }
 
-func TestImportFollowsTheModel(t *testing.T) {
-	nlris := func(t *rapid.T) NLRI {
-		n := type5(rapid.Uint16Range(1, 2).Draw(t, "rd"), "10.0.0.0/8")
+// drawNLRI draws one of few NLRIs of any kind.
+func drawNLRI(t *rapid.T) NLRI {
+	n := type5(rapid.Uint16Range(1, 2).Draw(t, "rd"), "10.0.0.0/8")
+	n.Kind = rapid.SampledFrom([]NLRIKind{IPPrefix, IPPrefix, VPN, VPN, MACIP, Unicast, FlowSpec}).Draw(t, "kind")
+	n.Prefix = prefix(rapid.SampledFrom([]string{"10.1.0.1/32", "10.1.0.2/32", "2001:db8:77::1/128"}).Draw(t, "prefix"))
+	n.Path = rapid.SampledFrom([]uint32{0, 0, 0, 7}).Draw(t, "path")
+	switch n.Kind {
+	case MACIP:
+		n.MAC = MAC{5: rapid.Byte().Draw(t, "mac") % 3}
+	case IPPrefix:
 		n.EthernetTag = rapid.Uint32Range(0, 1).Draw(t, "tag")
-		if rapid.Bool().Draw(t, "host") {
-			n.Kind = MACIP
-			n.MAC = MAC{5: rapid.Byte().Draw(t, "mac") % 3}
+	case Unicast:
+		n.RD = RD{}
+		n.Prefix = prefix(rapid.SampledFrom([]string{"0.0.0.0/0", "::/0", "203.0.113.1/32", "198.51.100.0/24"}).Draw(t, "prefix"))
+	}
+	return n
+}
+
+// drawAttributes draws what may be said of a route, in all combinations.
+func drawAttributes(t *rapid.T) *Attributes {
+	number := func(name string, values ...uint32) *uint32 {
+		if v := rapid.SampledFrom(append(values, 1<<31)).Draw(t, name); v < 1<<31 {
+			return &v
 		}
-		n.Prefix = prefix(rapid.SampledFrom([]string{"10.1.0.1/32", "10.1.0.2/32", "2001:db8:77::1/128"}).Draw(t, "prefix"))
-		return n
+		return nil
 	}
-	paths := []*Attributes{
-		vxlanPath(rt(65000, 200)), vxlanPath(rt(65000, 300)), vxlanPath(rt(65000, 300), rt(65000, 200)),
-		ipipPath("2001:db8:9::1", rt(65000, 300)), ipipPath("2001:db8:9::2", rt(65000, 300)),
-		ipipPath("2001:db8:9::1", rt(65000, 200), rt(65000, 300)), ipipPath("2001:db8:9::1", rt(7, 400)),
-		vxlanPath(rt(65000, 999)), {NextHop: addr("192.0.2.9"), RouteTargets: []RouteTarget{rt(65000, 200)}},
+	var targets []RouteTarget
+	for range rapid.IntRange(0, 3).Draw(t, "targets") {
+		targets = append(targets, rt(65000, rapid.SampledFrom([]uint32{200, 300, 500, 600, 700, 999}).Draw(t, "target")))
 	}
+	a := rapid.SampledFrom([]*Attributes{
+		vxlanPath(), ipipPath("2001:db8:9::1"), ipipPath("2001:db8:2::2"), {NextHop: addr("2001:db8:2::9")},
+		sidPath("2001:db8:2:1:100::", EndDT46), sidPath("2001:db8:3:1:100::", EndDT46), sidPath("2001:db8:3:1:100::", EndDX4),
+		{SRv6: SRv6{SID: addr("2001:db8:2:1::"), Behavior: UDT46, Structure: SIDStructure{40, 24, 16, 0, 16, 64}}},
+	}).Draw(t, "path")
+	return changed(a, func(a *Attributes) {
+		a.RouteTargets = targets
+		a.LocalPref = number("local preference", 50, 100, 200)
+		a.MED = number("MED", 0, 10)
+		a.ASPathLength = rapid.Uint16Range(0, 2).Draw(t, "ASes")
+		a.DPath = make([]Domain, rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "domains"))
+		a.Communities = rapid.SampledFrom([][]uint32{nil, nil, nil, {llgrStale}, {666}}).Draw(t, "communities")
+		a.Large = rapid.SampledFrom([][][3]uint32{
+			nil, nil, nil, {{65000, 9, 9}}, {{65001, 1, 2}}, {{65001, 1, 1}, {65001, 2, 7}}, {{65001, 1, 0}, {65001, 3, 200}}, {{65001, 2, 7}},
+		}).Draw(t, "large")
+		if rapid.IntRange(0, 9).Draw(t, "ours") == 0 {
+			a.SiteOfOrigin = []ExtendedCommunity{{0, 3, 0xfd, 0xe9, 0, 0, 0, 1}}
+		}
+	})
+}
+
+func TestImportFollowsTheModel(t *testing.T) {
 	neighbors := []netip.Addr{fabric, fabric2, addr("198.51.100.7")}
 	rapid.Check(t, func(t *rapid.T) {
-		cfg := testConfig(t)
-		b := newBridge(t, cfg)
+		b := newBridge(t, kindsConfig(t))
 		g := b.BGP()
+		if g.domain != soo(t, "65001:1") || g.domain != (ExtendedCommunity{0, 3, 0xfd, 0xe9, 0, 0, 0, 1}) {
+			t.Fatal("drawAttributes has another domain")
+		}
 		model := map[NLRI]heard{}
+		offers := map[NLRI]netip.Addr{}
 		order := 0
 		t.Repeat(map[string]func(*rapid.T){
 			"announce": func(t *rapid.T) {
-				u := say(nlris(t), rapid.SampledFrom(paths).Draw(t, "path"))
+				label := rapid.SampledFrom([]uint32{0, ImplicitNull, ImplicitNullEVPN, 0x1000, 0x010000, 5000}).Draw(t, "label")
+				u := labelled(drawNLRI(t), label, drawAttributes(t))
 				u.Neighbor = rapid.SampledFrom(neighbors).Draw(t, "neighbor")
-				hops := map[rib.VNI]rib.NextHop{}
+				at := map[rib.VNI]standsAt{}
 				for _, v := range g.ExplainImport(u) {
 					if v.Reason == Accepted {
-						hops[v.VNI] = v.NextHop
+						at[v.VNI] = standsAt{v.NextHop, rankIn(v.VNI, u.NLRI.Kind, u.Attributes, v.NextHop)}
 					}
 				}
-				if order++; len(hops) == 0 {
+				if order++; len(at) == 0 {
 					delete(model, u.NLRI)
 				} else {
-					model[u.NLRI] = heard{u.Neighbor, hops, order}
+					model[u.NLRI] = heard{u.Neighbor, at, order}
+				}
+				var fields rib.NextHop
+				whole := parseLossless(u.Attributes.Large, 65001, &fields) && u.Attributes.SiteOfOrigin == nil
+				if whole && u.NLRI.Kind == Unicast && u.NLRI.Prefix.Bits() == 0 && fields.Type == rib.Standard {
+					offers[u.NLRI] = u.Neighbor
+				} else {
+					delete(offers, u.NLRI)
 				}
 				g.Import([]Update{u})
 			},
 			"withdraw": func(t *rapid.T) {
-				n := nlris(t)
+				n := drawNLRI(t)
 				delete(model, n)
+				delete(offers, n)
 				g.Import([]Update{unsay(n)})
 			},
 			"forget": func(t *rapid.T) {
@@ -110,6 +210,7 @@ func TestImportFollowsTheModel(t *testing.T) {
 				gone := rapid.SampledFrom(neighbors).Draw(t, "gone")
 				before := len(model)
 				maps.DeleteFunc(model, func(_ NLRI, h heard) bool { return h.neighbor == gone })
+				maps.DeleteFunc(offers, func(_ NLRI, from netip.Addr) bool { return from == gone })
 				if got := g.Forget(gone); got != before-len(model) {
 					t.Fatalf("forgot %d of %d", got, before-len(model))
 				}
@@ -118,9 +219,20 @@ func TestImportFollowsTheModel(t *testing.T) {
 				if got, want := claims(b), expected(model); !slices.Equal(got, want) {
 					t.Fatalf("in the table:\n%q\nwant\n%q", got, want)
 				}
+				for _, o := range g.originations.stats(b.networks[100]) {
+					n := 0
+					for x := range offers {
+						if x.Prefix == o.Prefix {
+							n++
+						}
+					}
+					if o.Offers != n || o.Present != (n > 0) || o.Present != (len(targets(b, 100, o.Prefix)) > 0) {
+						t.Fatalf("%+v, want %d", o, n)
+					}
+				}
 			},
 		})
-		for n := range model {
+		for n := range maps.Clone(model) {
 			g.Import([]Update{unsay(n)})
 		}
 		if got := claims(b); len(got) != 0 {

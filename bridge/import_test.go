@@ -161,9 +161,9 @@ func wantNothingKept(t interface{ Errorf(string, ...any) }, g *BGP) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := &g.standings
-	if n := g.routes.len() + len(g.macs) + len(g.shadows) + len(s.numbers) + len(s.senders) + len(s.groups) + len(s.names) + len(s.members); n != 0 {
-		t.Errorf("still kept: %d routes, %d MACs, %d shadows, %d standings, %d senders, %d groups",
-			g.routes.len(), len(g.macs), len(g.shadows), len(s.numbers), len(s.senders), len(s.groups))
+	if n := g.routes.len() + len(g.macs) + len(g.shadows) + len(s.numbers) + len(s.senders) + len(s.groups) + len(s.names) + len(s.members) + len(s.ranks.known) + len(s.ranks.order); n != 0 {
+		t.Errorf("still kept: %d routes, %d MACs, %d shadows, %d standings, %d senders, %d groups, %d ranks",
+			g.routes.len(), len(g.macs), len(g.shadows), len(s.numbers), len(s.senders), len(s.groups), len(s.ranks.known))
 	}
 	for _, n := range g.neighbors {
 		if n.Used != 0 {
@@ -210,6 +210,24 @@ func TestUpdateReplacesWhatItsNLRISaid(t *testing.T) {
 	g.Import([]Update{say(n, vxlanPath(rt(65000, 999)))})
 	check("no target any more", nil, nil, nil)
 	wantNothingKept(t, g)
+}
+
+func TestStandingIsNotTakenForAnother(t *testing.T) {
+	b := newBridge(t, testConfig(t))
+	g := b.BGP()
+	a, other := ipipPath("2001:db8:9::1", rt(65000, 300)), ipipPath("2001:db8:9::2", rt(65000, 300))
+	// The first route's standing is gone, though not its sender; its number is
+	// given to the second route, of another sender.
+	g.Import([]Update{say(type5(1, "10.1.0.0/16"), other), say(type5(1, "10.2.0.0/16"), a), unsay(type5(1, "10.2.0.0/16"))})
+	g.Import([]Update{say(type5(2, "10.3.0.0/16"), a), say(type5(1, "10.4.0.0/16"), a), unsay(type5(2, "10.3.0.0/16"))})
+	if got := claims(b); len(got) != 4 { // in VNI 300 and 400
+		t.Errorf("%q", got)
+	}
+	for _, c := range b.Table().Lookup(300, prefix("10.4.0.0/16"))[0].Claims {
+		if want := fmt.Sprint(fabric, " ", groupOf(&NLRI{Kind: IPPrefix, RD: type5(1, "10.0.0.0/8").RD})); c.Name != want {
+			t.Errorf("of %s, want %s", c.Name, want)
+		}
+	}
 }
 
 func TestHostBitsAreMasked(t *testing.T) {

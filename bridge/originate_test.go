@@ -213,6 +213,34 @@ func TestHoldDown(t *testing.T) {
 	}
 }
 
+// TestOfferBeatsAHoldDownThatEnds offers a prefix again while the end of its
+// hold-down waits for the lock already.
+func TestOfferBeatsAHoldDownThatEnds(t *testing.T) {
+	const hold = 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, originateConfig(t, hold))
+		g := b.BGP()
+		defer g.Close()
+		n := defaultOf(VPN, 1)
+		x := g.originations.of(b.networks[600], n.Prefix)
+		g.Import([]Update{labelled(n, 16, labelPath(rt(65000, 600))), unsay(n)})
+		g.mu.Lock()
+		time.Sleep(hold)
+		g.offer(&n, n.Prefix, fabric, []*origination{x})
+		g.offer(&n, n.Prefix, fabric, nil)
+		g.mu.Unlock()
+		synctest.Wait()
+		if !x.present || len(targets(b, 600, n.Prefix)) != 1 {
+			t.Fatal("gone with the hold-down before")
+		}
+		time.Sleep(hold)
+		synctest.Wait()
+		if x.present {
+			t.Error("its own hold-down does not end")
+		}
+	})
+}
+
 func TestOriginatedIsClosedWhenAllArePresent(t *testing.T) {
 	b := newBridge(t, originateConfig(t, 0))
 	g := b.BGP()

@@ -282,16 +282,14 @@ func TestRoutesAreNeverGoneWhileRanksChange(t *testing.T) {
 		if i%2 == 0 {
 			local = 999 - i
 		}
-		g.Import([]Update{say(n, changed(ipipPath("2001:db8:9::9", rt(65000, 300)), func(a *Attributes) { a.LocalPref = &local }))})
+		u := say(n, changed(ipipPath("2001:db8:9::9", rt(65000, 300)), func(a *Attributes) { a.LocalPref = &local }))
+		g.mu.Lock()
+		g.announce(&u) // what it means to others is done when its own route is in, not at the end of a batch
+		inTableAsRanked(t, g)
+		g.mu.Unlock()
 	}
 	if after := g.standings.ranks.known[rank{localPref: 1002}].preference; after == before {
 		t.Fatal("the preferences were never spread anew")
-	}
-	for _, i := range b.Table().Lookup(300, prefix("10.1.0.0/16")) {
-		want := g.standings.ranks.preference(rank{localPref: 1000 + uint32(i.NextHop.Target.As16()[15]) - 1})
-		if got := i.Claims[0].Preference; got != want {
-			t.Errorf("%v has preference %d, its rank %d", i.NextHop, got, want)
-		}
 	}
 	for _, n := range others {
 		g.Import([]Update{unsay(n)})
@@ -302,6 +300,18 @@ func TestRoutesAreNeverGoneWhileRanksChange(t *testing.T) {
 	}
 	g.Forget(fabric)
 	wantNothingKept(t, g)
+}
+
+// inTableAsRanked checks that the table has the preferences of the three routes
+// of 10.1.0.0/16. The caller holds mu.
+func inTableAsRanked(t *testing.T, g *BGP) {
+	t.Helper()
+	for _, i := range g.bridge.Table().Lookup(300, prefix("10.1.0.0/16")) {
+		want := g.standings.ranks.preference(rank{localPref: 1000 + uint32(i.NextHop.Target.As16()[15]) - 1})
+		if got := i.Claims[0].Preference; got != want {
+			t.Fatalf("%v has preference %d, its rank %d", i.NextHop, got, want)
+		}
+	}
 }
 
 // watch reads changes until stop and returns an error when it is told that a
