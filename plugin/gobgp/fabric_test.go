@@ -58,6 +58,15 @@ func passivePeer(addr netip.Addr, asn uint32) *api.Peer {
 	}
 }
 
+// speaking makes a neighbour of a fabric speak other families than EVPN.
+func speaking(p *api.Peer, families ...bgp.Family) *api.Peer {
+	p.AfiSafis = nil
+	for _, f := range families {
+		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{Config: &api.AfiSafiConfig{Family: apiFamily(f), Enabled: true}})
+	}
+	return p
+}
+
 // path makes a path of EVPN route data.
 func path(route bgp.NLRI, nextHop string, communities ...bgp.ExtendedCommunityInterface) *apiutil.Path {
 	nh, err := bgp.NewPathAttributeNextHop(netip.MustParseAddr(nextHop))
