@@ -89,23 +89,24 @@ func (a *attached) run(ctx context.Context, to sink, carry func(context.Context)
 	h := newHearing(to, a.hold, a.wanted, a.out.isOwn)
 	defer h.close()
 	due := time.Now().Add(a.hold)
-	var said string
+	var said string // the last reason why we are not attached
 	pause := minPause
 	for {
 		l, err := dial(ctx, a.address, a.asn)
 		if err == nil {
-			said, pause = "", minPause
+			begun := time.Now()
 			a.log.WithField("router-id", l.routerID).Info("attached to gobgpd")
 			if err = a.serve(ctx, l, h, due, carry); !errors.Is(err, errLost) {
 				return err
 			}
-			a.log.WithError(err).Warn("gobgpd lost")
-			continue
+			if time.Since(begun) > maxPause {
+				pause = minPause
+			}
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err.Error() != said {
+		if err.Error() != said || errors.Is(err, errLost) {
 			said = err.Error()
 			a.log.WithError(err).Warn("not attached to gobgpd, trying again")
 		}

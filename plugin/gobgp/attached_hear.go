@@ -7,8 +7,6 @@ import (
 	"time"
 
 	apipb "github.com/osrg/gobgp/v3/api"
-	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"mbbgp/bridge"
 	"mbbgp/config"
@@ -31,7 +29,7 @@ type hearing struct {
 	mu       sync.Mutex
 	to       sink                     // guarded by mu; told with it held
 	closed   bool                     // guarded by mu; nothing is told any more
-	link     *link                    // guarded by mu; the present one
+	link     *link                    // guarded by mu; the present one, nil if there is none
 	number   uint32                   // guarded by mu; of the present link
 	in       *incoming                // guarded by mu
 	decode   *decoder                 // guarded by mu
@@ -94,7 +92,7 @@ func (h *hearing) lost() {
 		return
 	}
 	h.number++
-	h.touched = nil
+	h.link, h.touched = nil, nil
 	for address, s := range h.sessions {
 		if s.state == Established {
 			s.change = change{
@@ -110,26 +108,26 @@ func (h *hearing) lost() {
 	time.AfterFunc(h.hold, func() { h.expire(before) })
 }
 
-// expire withdraws what was not said since the link of that number.
+// expire withdraws what was not said since the link of that number, and takes
+// leave of the neighbours that were not named since.
 func (h *hearing) expire(before uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.drop(func(n note) bool { return n.link < before })
+	for address, s := range h.sessions {
+		if s.link < before && h.link != nil && !h.closed {
+			delete(h.sessions, address)
+			h.to.session(change{at: time.Now(), neighbor: address, asn: s.asn, localASN: s.localASN, gone: true})
+		}
+	}
 }
 
-// complete ends the reading of the table: neighbours and routes that were not
-// said are not there any more.
+// complete ends the reading of the table.
 func (h *hearing) complete() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.touched = nil
 	h.drop(func(n note) bool { return n.link < h.number && h.sessions[n.neighbor].same })
-	for address, s := range h.sessions {
-		if s.link < h.number && !h.closed {
-			delete(h.sessions, address)
-			h.to.session(change{at: time.Now(), neighbor: address, asn: s.asn, localASN: s.localASN, gone: true})
-		}
-	}
 }
 
 // drop withdraws routes whose notes are gone.
@@ -298,35 +296,4 @@ func (h *hearing) peer(ctx context.Context, p *apipb.Peer) {
 		delete(h.sessions, neighbor)
 	}
 	h.to.session(now.change)
-}
-
-func stateFromAPI(s apipb.PeerState_SessionState) State {
-	switch s {
-	case apipb.PeerState_CONNECT:
-		return Connect
-	case apipb.PeerState_ACTIVE:
-		return Active
-	case apipb.PeerState_OPENSENT:
-		return OpenSent
-	case apipb.PeerState_OPENCONFIRM:
-		return OpenConfirm
-	case apipb.PeerState_ESTABLISHED:
-		return Established
-	}
-	return Idle
-}
-
-// capabilitiesFromAPI returns the families of a list of capabilities.
-func capabilitiesFromAPI(list []*anypb.Any) []bgp.ParameterCapabilityInterface {
-	var caps []bgp.ParameterCapabilityInterface
-	for _, message := range list {
-		m := new(apipb.MultiProtocolCapability)
-		if message.UnmarshalTo(m) != nil {
-			continue // another capability
-		}
-		if f, known := familyFromAPI(m.Family); known {
-			caps = append(caps, bgp.NewCapMultiProtocol(families[f]))
-		}
-	}
-	return caps
 }

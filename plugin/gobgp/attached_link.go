@@ -76,7 +76,7 @@ type leftover struct {
 // dial connects to the gobgpd at address and looks whether it is one that we
 // can attach to.
 func dial(ctx context.Context, address string, asn uint32) (*link, error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
 	if err != nil {
 		return nil, err
@@ -283,7 +283,8 @@ func (l *link) peer(ctx context.Context, address string) (*apipb.Peer, error) {
 	return r.GetPeer(), err
 }
 
-// list calls visit with every path of a family, until it returns false.
+// list calls visit with every path of a family, until it returns false. One
+// path of a prefix at most is the best one, with multipath too.
 func (l *link) list(ctx context.Context, f config.Family, visit func(*apipb.Path) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -300,12 +301,15 @@ func (l *link) list(ctx context.Context, f config.Family, visit func(*apipb.Path
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case err != nil && strings.Contains(err.Error(), "not supported"):
+		case err != nil && strings.HasPrefix(reason(err), "address family: "): // "... not supported"
 			return errNoFamily
 		case err != nil:
 			return lostBy(err)
 		}
+		best := false
 		for _, p := range r.GetDestination().GetPaths() {
+			p.Best = p.Best && !best
+			best = best || p.Best
 			if !visit(p) {
 				return nil
 			}

@@ -90,9 +90,11 @@ func familyAPI(f bgp.Family) *apipb.Family {
 	return &apipb.Family{Afi: apipb.Family_Afi(f.Afi()), Safi: apipb.Family_Safi(f.Safi())}
 }
 
-func familyFromAPI(f *apipb.Family) (config.Family, bool) {
-	return familyOf(bgp.NewFamily(uint16(f.GetAfi()), uint8(f.GetSafi())))
+func familyV4(f *apipb.Family) bgp.Family {
+	return bgp.NewFamily(uint16(f.GetAfi()), uint8(f.GetSafi()))
 }
+
+func familyFromAPI(f *apipb.Family) (config.Family, bool) { return familyOf(familyV4(f)) }
 
 // incoming makes paths for the decoder of gobgpd's. Equal attributes become
 // the same object as long as the cache lasts, as the decoder likes it. It is
@@ -110,7 +112,7 @@ func newIncoming(local netip.Addr) *incoming {
 // path returns p for the decoder. An announcement whose attributes cannot be
 // read has none; without an NLRI that can be read there is an error.
 func (in *incoming) path(p *apipb.Path) (*apiutil.Path, error) {
-	family := bgp.NewFamily(uint16(p.GetFamily().GetAfi()), uint8(p.GetFamily().GetSafi()))
+	family := familyV4(p.Family)
 	nlri, err := in.nlri(family, p)
 	if err != nil {
 		return nil, err

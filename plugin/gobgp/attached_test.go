@@ -353,6 +353,10 @@ func TestGobgpdTakesAllThatWeSay(t *testing.T) {
 			routes[i].Attributes.NextHop = zero6
 		}
 	}
+	routes[5].Attributes.NextHop = netip.MustParseAddr("2001:db8:1::7")
+	routes[5].Attributes.Redirect = bridge.ExtendedCommunity{8}
+	routes[6].Attributes.RedirectIPv6, routes[6].Attributes.RedirectLocal = true, 200
+	routes[6].Attributes.RedirectTo = netip.MustParseAddr("2001:db8:1::7")
 	srv6 := &bridge.Attributes{
 		NextHop:      netip.MustParseAddr("2001:db8:1::7"),
 		RouteTargets: []bridge.RouteTarget{target("65000:300")},

@@ -103,9 +103,10 @@ func newSpeakerOn(e engine, to routes, log logrus.FieldLogger) *Speaker {
 }
 
 // Run speaks BGP until ctx is over, and returns nil then; any other end is an
-// error. Before it returns, the neighbours were told that the sessions end, so
-// what we announced is gone there. What they announced stays in the bridge. A
-// Speaker runs once.
+// error. Before it returns, the neighbours were told that the sessions end, or
+// a gobgpd that we are attached to has no paths of ours any more, so what we
+// announced is gone there. What they announced stays in the bridge. A Speaker
+// runs once.
 func (s *Speaker) Run(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.importAll(running) })
@@ -122,7 +123,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 	return err
 }
 
-// Ready is closed once the listeners are open and all neighbours are added.
+// Ready is closed once the listeners are open and all neighbours are added, or
+// the speaker is attached to a gobgpd that runs.
 func (s *Speaker) Ready() <-chan struct{} { return s.ready }
 
 // Neighbors returns the neighbours, sorted by address; none before the start.
