@@ -255,6 +255,72 @@ func TestUnspecifiedNextHopIsOurAddressOfTheSession(t *testing.T) {
 	}
 }
 
+// What neighbours are sent: next hops in particular, which each family has in
+// another form (RFC 4364 section 4.3.4, RFC 4659 section 3.2.1, RFC 8950
+// section 3, RFC 8955 section 4).
+func TestNextHopsHaveTheFormOfTheirFamily(t *testing.T) {
+	parallel(t)
+	addrs := addresses(2)
+	cfg := configuration(t, addrs[0], 65001)
+	peering := config.Peering{ASN: 65000, Timers: timers(), Families: []config.Family{
+		config.FamilyEVPN, config.FamilyVPNv4, config.FamilyVPNv6, config.FamilyIPv4, config.FamilyIPv6, config.FamilyFlowSpec4,
+	}}
+	cfg.BGP.Neighbors = []config.Neighbor{{Address: addrs[1], Passive: true, Peering: peering}}
+	h := start(t, cfg)
+	settle(t, h)
+	caps := []bgp.ParameterCapabilityInterface{six(bgp.RF_IPv4_VPN, bgp.RF_IPv4_UC)}
+	for _, f := range peering.Families {
+		caps = append(caps, bgp.NewCapMultiProtocol(families[f]))
+	}
+	r := connect(t, h, addrs[1], caps...)
+	four, six := &bridge.Attributes{NextHop: addr("192.0.2.1")}, &bridge.Attributes{NextHop: addr("2001:db8::7")}
+	flow := bridge.NLRI{Kind: bridge.FlowSpec, Prefix: netip.MustParsePrefix("203.0.113.7/32"), Flow: bridge.Flow{Protocol: 6, First: 1, Last: 2}}
+	session := fmt.Sprintf("%x", addrs[0].AsSlice())
+	const hop6, hop4 = "20010db8000000000000000000000007", "c0000201"
+	const mapped = "00000000000000000000ffff"
+	for _, tt := range []struct {
+		name   string
+		u      bridge.Update
+		family string // AFI and SAFI
+		hop    string // length and next hop
+		nlri   string
+	}{
+		{"EVPN, IPv4", prefixRoute("192.0.2.1:1", "0.0.0.0/0", 200, four), "0019 46", "04" + hop4,
+			"05 22 0001 c0000201 0001 00000000000000000000 00000000 00 00000000 00000000 0000c8"},
+		{"EVPN, IPv6", prefixRoute("192.0.2.1:2", "0.0.0.0/0", 200, six), "0019 46", "10" + hop6,
+			"05 22 0001 c0000201 0002 00000000000000000000 00000000 00 00000000 00000000 0000c8"},
+		{"VPNv4, IPv4", vpnRoute("192.0.2.1:1", "10.0.0.0/8", 16, four), "0001 80", "0c 0000000000000000" + hop4, "60 000101 0001 c0000201 0001 0a"},
+		{"VPNv4, IPv6", vpnRoute("192.0.2.1:2", "10.0.0.0/8", 16, six), "0001 80", "18 0000000000000000" + hop6, "60 000101 0001 c0000201 0002 0a"},
+		{"VPNv6, IPv4", vpnRoute("192.0.2.1:1", "2001:db8::/32", 16, four), "0002 80", "18 0000000000000000" + mapped + hop4, "78 000101 0001 c0000201 0001 20010db8"},
+		{"VPNv6, IPv6", vpnRoute("192.0.2.1:2", "2001:db8::/32", 16, six), "0002 80", "18 0000000000000000" + hop6, "78 000101 0001 c0000201 0002 20010db8"},
+		{"IPv4, IPv6", unicastRoute("10.0.0.0/8", six), "0001 01", "10" + hop6, "08 0a"},
+		{"IPv6, IPv6", unicastRoute("2001:db8::/32", six), "0002 01", "10" + hop6, "20 20010db8"},
+		{"IPv6, that of a session over IPv4", unicastRoute("2001:db9::/32", &bridge.Attributes{NextHop: zero6}), "0002 01", "10" + mapped + session, "20 20010db9"},
+		{"flow specification, none", bridge.Update{NLRI: flow, Attributes: six}, "0001 85", "00", "10 01 20 cb007107 03 81 06 05 13 0001 d5 0002"},
+	} {
+		h.tell(t, tt.u)
+		value := octets(tt.family, tt.hop, "00", tt.nlri)
+		want := fmt.Sprintf("%x", append([]byte{0x80, 14, byte(len(value))}, value...))
+		eventually(t, tt.name+": "+want, func() bool { return slices.Contains(r.reached(), want) })
+	}
+}
+
+// reached returns every MP_REACH_NLRI that the neighbour was sent, in bytes.
+func (r *raw) reached() (list []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, u := range r.heard {
+		for _, a := range u.PathAttributes {
+			if reach, ok := a.(*bgp.PathAttributeMpReachNLRI); ok {
+				if b, err := reach.Serialize(); err == nil {
+					list = append(list, fmt.Sprintf("%x", b))
+				}
+			}
+		}
+	}
+	return list
+}
+
 func TestTableListsAllFamilies(t *testing.T) {
 	parallel(t)
 	a, b := pair(t, 65001, 65002, speak)
