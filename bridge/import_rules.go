@@ -178,6 +178,7 @@ func (g *BGP) judgeAttributes(kind NLRIKind, a *Attributes, d *decision) {
 	if evpn := kind == IPPrefix || kind == MACIP; d.common == Accepted && evpn && !a.SRv6.SID.IsValid() {
 		d.fields.Target, d.common = g.judgeTunnel(a)
 	}
+	d.rank.lossless = isLossless(a.Large, g.losslessASN)
 	if d.common == Accepted && !parseLossless(a.Large, g.losslessASN, &d.fields) {
 		d.common = Lossless
 	}

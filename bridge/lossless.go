@@ -11,7 +11,11 @@ package bridge
 // A route without any of them is a standard one. Other first parts are the
 // operator's own business.
 
-import "mbbgp/rib"
+import (
+	"slices"
+
+	"mbbgp/rib"
+)
 
 // The fields that large communities carry.
 const (
@@ -30,6 +34,11 @@ func appendLossless(dst [][3]uint32, asn uint32, hop rib.NextHop) [][3]uint32 {
 		dst = append(dst, [3]uint32{asn, losslessTargetVNI, uint32(hop.TargetVNI)})
 	}
 	return dst
+}
+
+// isLossless reports whether a route says its next hop type.
+func isLossless(large [][3]uint32, asn uint32) bool {
+	return slices.ContainsFunc(large, func(c [3]uint32) bool { return c[0] == asn && c[1] == losslessType })
 }
 
 // parseLossless sets type, port range and target VNI of hop to what the large

@@ -7,6 +7,11 @@ package bridge
 // The ranks that are in use at a time are few, though: each gets a preference,
 // in their order. The first one is Redistributed, a new one takes a place
 // between its neighbours, and if there is none, all are spread anew.
+//
+// A lossless route is what a hypervisor of another site has said, in every
+// field. It stands beside what those of this site say, so that all sites read
+// the same set; otherwise each would see its own owners of a NAT address only.
+// One that is stale or less preferred by LOCAL_PREF than by default stands by.
 
 import (
 	"cmp"
@@ -40,6 +45,18 @@ type rank struct {
 	ases      uint16 // in the AS_PATH, as they count
 	stale     bool   // LLGR_STALE
 	alone     bool   // unicast has one path a prefix, which is Redistributed
+	lossless  bool
+}
+
+// fixed returns the preference of a rank that needs none of its own.
+func (r rank) fixed() (rib.Preference, bool) {
+	switch {
+	case r.alone:
+		return rib.Redistributed, true
+	case r.lossless && !r.stale && r.localPref >= defaultLocalPref:
+		return rib.Native, true
+	}
+	return 0, false
 }
 
 // rankOf returns the rank of a route that no rule has changed.
@@ -85,6 +102,9 @@ func (r rank) append(b []byte) []byte {
 	if r.alone {
 		flags |= 2
 	}
+	if r.lossless {
+		flags |= 4
+	}
 	b = binary.BigEndian.AppendUint32(append(b, flags), r.localPref)
 	b = binary.BigEndian.AppendUint32(b, r.med)
 	b = binary.BigEndian.AppendUint16(b, r.domains)
@@ -121,8 +141,8 @@ func newRanks(log logrus.FieldLogger) ranks { return ranks{log: log, known: map[
 
 // preference returns the preference of a rank in use.
 func (r *ranks) preference(x rank) rib.Preference {
-	if x.alone {
-		return rib.Redistributed
+	if p, fixed := x.fixed(); fixed {
+		return p
 	}
 	return r.known[x].preference
 }
@@ -130,7 +150,7 @@ func (r *ranks) preference(x rank) rib.Preference {
 // hold notes that one more place has a rank. That may change the preferences
 // of other ranks: see shifts.
 func (r *ranks) hold(x rank) {
-	if x.alone {
+	if _, fixed := x.fixed(); fixed {
 		return
 	}
 	e := r.known[x]
@@ -186,7 +206,7 @@ func (r *ranks) merge(e *ranked, below, above rib.Preference) {
 
 // drop notes that one place less has a rank.
 func (r *ranks) drop(x rank) {
-	if x.alone {
+	if _, fixed := x.fixed(); fixed {
 		return
 	}
 	e := r.known[x]

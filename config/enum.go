@@ -87,6 +87,9 @@ var familyNames = []string{"evpn", "vpnv4", "vpnv6", "ipv4", "ipv6", "rtc", "ipv
 // String returns the name that the file uses.
 func (f Family) String() string { return name(familyNames, f) }
 
+// MarshalText returns the name that the file uses.
+func (f Family) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
 // VNIFamily is the kind of BGP routes that a VNI's routes become.
 type VNIFamily uint8
 
