@@ -89,7 +89,7 @@ func (e *encoder) attrs(u *bridge.Update) ([]bgp.PathAttributeInterface, error) 
 func checkAttributes(kind bridge.NLRIKind, a *bridge.Attributes) error {
 	vpn := kind == bridge.IPPrefix || kind == bridge.VPN
 	switch {
-	case vpn && (!a.NextHop.IsValid() || a.NextHop.IsUnspecified()):
+	case !a.NextHop.IsValid() && kind != bridge.FlowSpec, vpn && a.NextHop.IsUnspecified():
 		return fmt.Errorf("next hop %v: want an address", a.NextHop)
 	case !vpn && len(a.DPath) > 0:
 		return errors.New("a D-PATH is for VPN and EVPN routes only")

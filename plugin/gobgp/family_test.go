@@ -398,6 +398,32 @@ func TestMemoryOfWithdrawnPathsIsFreedInAllFamilies(t *testing.T) {
 	}
 }
 
+func TestPathsOfOneNLRIAreToldApartByTheirNumber(t *testing.T) {
+	parallel(t)
+	h, _ := alone(t)
+	first := prefixRoute("192.0.2.1:1", "10.0.0.0/8", 200, vxlan("192.0.2.1"))
+	second := prefixRoute("192.0.2.1:1", "10.0.0.0/8", 200, vxlan("192.0.2.2"))
+	second.NLRI.Path = 1
+	nextHops := func() (list []netip.Addr) {
+		if err := h.Table(func(p Path) bool {
+			list = append(list, p.Attributes.NextHop)
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(list, netip.Addr.Compare)
+		return list
+	}
+	h.tell(t, first, second)
+	if got := nextHops(); !slices.Equal(got, []netip.Addr{addr("192.0.2.1"), addr("192.0.2.2")}) {
+		t.Errorf("next hops %v", got)
+	}
+	h.tell(t, withdrawal(first))
+	if got := nextHops(); !slices.Equal(got, []netip.Addr{addr("192.0.2.2")}) {
+		t.Errorf("next hops %v, want the second", got)
+	}
+}
+
 // logged makes the engine of a speaker log into a hook.
 func logged(e *embedded) *logtest.Hook {
 	log, hook := logtest.NewNullLogger()

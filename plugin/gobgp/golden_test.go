@@ -345,6 +345,7 @@ func TestUpdateThatCannotBeRoutedIsRefused(t *testing.T) {
 		{"a range that ends before it begins", bridge.Update{NLRI: empty, Attributes: good}, "ports 2 to 1 are no range"},
 		{"no attributes", bridge.Update{NLRI: vpn}, "no attributes"},
 		{"no next hop", bridge.Update{NLRI: vpn, Attributes: &bridge.Attributes{}}, "next hop invalid IP: want an address"},
+		{"no next hop of a unicast route", bridge.Update{NLRI: unicast, Attributes: &bridge.Attributes{}}, "next hop invalid IP: want an address"},
 		{"unspecified next hop", bridge.Update{NLRI: evpn, Attributes: &bridge.Attributes{NextHop: zero6}}, "next hop ::: want an address"},
 		{"D-PATH on a unicast route", bridge.Update{NLRI: unicast, Attributes: &bridge.Attributes{NextHop: zero4, DPath: make([]bridge.Domain, 1)}}, "D-PATH is for VPN and EVPN routes only"},
 		{"SID on a unicast route", bridge.Update{NLRI: unicast, Attributes: &bridge.Attributes{NextHop: zero4, SRv6: sid}}, "SRv6 service is for VPN and EVPN routes only"},
@@ -408,6 +409,16 @@ func TestUnreadablePathIsAWithdrawal(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRouteDistinguisherOfAnUnknownTypeIsNotRead(t *testing.T) {
+	n, err := bgp.NLRIFromSlice(families[config.FamilyVPNv4], octets("60 000031 0009 c0000201 0001 0a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, why, ok := newDecoder().update(&apiutil.Path{Nlri: n, Withdrawal: true}); ok || why != skipMalformed {
+		t.Errorf("%+v, skip %d", u, why)
 	}
 }
 

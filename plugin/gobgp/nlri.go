@@ -161,8 +161,10 @@ func keyEVPN(n *bgp.EVPNNLRI) (k bridge.NLRI, label uint32, why skip, ok bool) {
 
 func usable(p netip.Prefix) bool { return p.IsValid() && !p.Addr().Is4In6() }
 
+// routeDistinguisher returns the octets of a route distinguisher. Of a type
+// that it does not know, GoBGP keeps no more than the number.
 func routeDistinguisher(rd bgp.RouteDistinguisherInterface) (bridge.RD, bool) {
-	if rd == nil {
+	if _, unknown := rd.(*bgp.RouteDistinguisherUnknown); unknown || rd == nil {
 		return bridge.RD{}, false
 	}
 	raw, err := rd.Serialize()
