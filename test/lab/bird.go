@@ -1,8 +1,8 @@
 package lab
 
 import (
-	"bufio"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,74 +75,65 @@ func (b *BIRD) WaitEstablished(protocol string, within time.Duration) {
 	})
 }
 
-// BIRDRoute is a route in one of BIRD's tables.
-type BIRDRoute struct {
-	Table      string
-	RD         string // "" in tables that are not of VPNs
-	Prefix     string
-	Best       bool
-	Attributes map[string]string // as BIRD prints them, such as "BGP.next_hop": "10.0.0.1"
-}
+// The first line of a route: the network, unless it is that of the route above,
+// and what becomes of packets to it; and an element of a community attribute.
+var (
+	birdRoute     = regexp.MustCompile(`^(\S.*?)?\s+(?:unicast|unreachable|blackhole|prohibit) \[`)
+	birdCommunity = regexp.MustCompile(`\((.*?)\)`)
+)
 
-// Has reports whether an attribute that is a list, such as
-// "BGP.large_community", holds an element, such as "(65000, 1, 2)".
-func (r BIRDRoute) Has(attribute, element string) bool {
-	return strings.Contains(r.Attributes[attribute], element)
-}
-
-// Routes returns the routes that a protocol has brought, of all tables, sorted
-// by prefix.
-func (b *BIRD) Routes(protocol string) ([]BIRDRoute, error) {
-	out, err := b.Ask("show route table all protocol " + protocol + " all")
+// Told returns the paths of a prefix in all of BIRD's tables.
+func (b *BIRD) Told(prefix string) ([]Route, error) {
+	out, err := b.Ask("show route table all all")
 	if err != nil {
 		return nil, err
 	}
-	var routes []BIRDRoute
-	var table, network string // of the lines so far; further paths of a network do not repeat it
-	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); {
-		line := lines.Text()
-		fields := strings.Fields(line)
-		attribute, value, isAttribute := strings.Cut(strings.TrimSpace(line), ": ")
-		origin := strings.Index(line, "["+protocol+" ")
-		switch {
-		case len(fields) == 2 && fields[0] == "Table":
-			table = strings.TrimSuffix(fields[1], ":")
-		case origin >= 0: // NETWORK KIND [PROTOCOL TIME] * (PREFERENCE)
-			if !strings.HasPrefix(line, " ") {
-				head := strings.Fields(line[:origin])
-				network = strings.Join(head[:len(head)-1], " ")
+	var routes []Route
+	var network string               // of the route being read: the prefix, behind the RD if there is one
+	var attributes map[string]string // of it, by the names that BIRD prints
+	add := func() error {
+		rd, isPrefix := strings.CutSuffix(network, prefix)
+		if !isPrefix || !strings.HasPrefix(attributes["Type"], "BGP") || rd != "" && !strings.HasSuffix(rd, " ") {
+			return nil
+		}
+		r, err := routeOfBIRD(attributes)
+		r.RD = strings.TrimSpace(rd)
+		routes = append(routes, r)
+		return err
+	}
+	for line := range strings.Lines(out) {
+		if first := birdRoute.FindStringSubmatch(line); first != nil {
+			if err := add(); err != nil {
+				return nil, err
 			}
-			rd, prefix, isVPN := strings.Cut(network, " ")
-			if !isVPN {
-				rd, prefix = "", network
+			attributes = make(map[string]string)
+			if first[1] != "" {
+				network = first[1]
 			}
-			routes = append(routes, BIRDRoute{
-				Table: table, RD: rd, Prefix: prefix, Best: slices.Contains(fields, "*"),
-				Attributes: make(map[string]string),
-			})
-		case isAttribute && len(routes) > 0:
-			routes[len(routes)-1].Attributes[attribute] = value
+		} else if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && attributes != nil {
+			attributes[name] = value
 		}
 	}
-	slices.SortStableFunc(routes, func(x, y BIRDRoute) int { return strings.Compare(x.Prefix, y.Prefix) })
-	return routes, nil
+	err = add()
+	slices.SortFunc(routes, func(x, y Route) int { return strings.Compare(x.RD, y.RD) })
+	return routes, err
 }
 
-// WaitPrefixes waits until a protocol has brought exactly these prefixes and
-// returns its routes.
-func (b *BIRD) WaitPrefixes(within time.Duration, protocol string, want ...string) []BIRDRoute {
-	b.t.Helper()
-	var routes []BIRDRoute
-	Eventually(b.t, within, "routes of "+b.Name, func() (err error) {
-		routes, err = b.Routes(protocol)
-		if err != nil {
-			return err
+func routeOfBIRD(attributes map[string]string) (r Route, err error) {
+	nexthop, _, _ := strings.Cut(attributes["BGP.next_hop"], " ") // a link-local one may follow
+	r.NextHop, r.ASPath = nexthop, attributes["BGP.as_path"]
+	for name, into := range map[string]*uint32{"BGP.mpls_label_stack": &r.Label, "BGP.med": &r.MED} {
+		if value := attributes[name]; value != "" {
+			if _, err := fmt.Sscan(value, into); err != nil {
+				return r, fmt.Errorf("%s: %s: %w", name, value, err)
+			}
 		}
-		var got []string
-		for _, r := range routes {
-			got = append(got, r.Prefix)
+	}
+	words := strings.NewReplacer(" ", "", ",", ":", "rt", "RT", "ro", "SoO")
+	for _, name := range []string{"BGP.community", "BGP.large_community", "BGP.ext_community"} {
+		for _, element := range birdCommunity.FindAllStringSubmatch(attributes[name], -1) {
+			r.Communities = append(r.Communities, words.Replace(element[1]))
 		}
-		return Differ(got, want)
-	})
-	return routes
+	}
+	return r, nil
 }

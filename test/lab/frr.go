@@ -3,6 +3,7 @@ package lab
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -15,6 +16,7 @@ type FRR struct {
 	Zebra, BGP *Process
 
 	session    string // address family of the sessions, in FRR's words
+	table      string // what Told reads: "vpn", or unicast
 	showRoutes string // ip's arguments that show the VRF's routes, with a %s for the family
 }
 
@@ -23,6 +25,14 @@ type FRRNeighbor struct {
 	Address string
 	ASN     uint32
 	Options []string // further lines of the neighbour, such as "password secret"
+	// Families of the sessions of VPN provider edges, of "ipv4" and "ipv6"; none:
+	// both.
+	Families []string
+}
+
+// Speaks reports whether the sessions carry a family.
+func (n FRRNeighbor) Speaks(family string) bool {
+	return len(n.Families) == 0 || slices.Contains(n.Families, family)
 }
 
 // forward makes a router of a network namespace.

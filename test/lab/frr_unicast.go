@@ -1,0 +1,52 @@
+package lab
+
+import "text/template"
+
+// UnicastOptions describe a router of IPv4 and IPv6 unicast.
+type UnicastOptions struct {
+	ASN       uint32
+	RouterID  string // IPv4
+	Neighbors []FRRNeighbor
+}
+
+// Families are those of the sessions, in FRR's words.
+func (UnicastOptions) Families() []string { return []string{"ipv4", "ipv6"} }
+
+var unicastZebra = template.Must(template.New("zebra").Parse("hostname {{.RouterID}}\n"))
+
+var unicastBGP = template.Must(template.New("bgpd").Parse(`hostname {{.RouterID}}
+router bgp {{.ASN}}
+ bgp router-id {{.RouterID}}
+ no bgp default ipv4-unicast
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+{{- range .Neighbors}}
+ neighbor {{.Address}} remote-as {{.ASN}}
+ neighbor {{.Address}} timers connect 1
+ neighbor {{.Address}} advertisement-interval 0
+{{- $address := .Address}}
+{{- range .Options}}
+ neighbor {{$address}} {{.}}
+{{- end}}
+{{- end}}
+{{- range $family := .Families}}
+ address-family {{$family}} unicast
+{{- range $.Neighbors}}
+{{- if .Speaks $family}}
+  neighbor {{.Address}} activate
+{{- end}}
+{{- end}}
+ exit-address-family
+{{- end}}
+`))
+
+// Unicast makes the node a router of unicast and starts the daemons. What it
+// originates, Configure says.
+func (n *Node) Unicast(o UnicastOptions) *FRR {
+	n.t.Helper()
+	Need(n.t, "frr", "vtysh")
+	n.Run("sh", "-ec", forward)
+	f := &FRR{Node: n, session: "ipv4 unicast", showRoutes: "%s route show"}
+	f.start(unicastZebra, unicastBGP, o)
+	return f
+}
