@@ -138,11 +138,3 @@ func (g *BGP) EndOfRIB(address netip.Addr, family Family) {
 	defer g.mu.Unlock()
 	g.neighbor(address).ended[family] = true
 }
-
-// Ended reports whether the neighbour's End-of-RIB of a family was seen.
-func (g *BGP) Ended(address netip.Addr, family Family) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	n := g.neighbors[address]
-	return n != nil && n.ended[family]
-}

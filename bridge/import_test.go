@@ -230,6 +230,45 @@ func TestStandingIsNotTakenForAnother(t *testing.T) {
 	}
 }
 
+func TestStandingsOfOneHashAreToldApart(t *testing.T) {
+	b := newBridge(t, testConfig(t))
+	s := &b.BGP().standings
+	n := b.BGP().neighbor(fabric)
+	x := group{kind: IPPrefix}
+	at := func(target string) []place { return []place{{network: b.networks[300], hop: hop(target)}} }
+	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		first := s.find(n, x, at("2001:db8:9::1"))
+		hash := s.at(first).hash
+		numbers := [3]uint32{
+			first,
+			s.add(standing{sender: s.at(first).sender, places: at("2001:db8:9::2"), hash: hash, next: first}),
+		}
+		numbers[2] = s.add(standing{sender: s.at(first).sender, places: at("2001:db8:9::3"), hash: hash, next: numbers[1]})
+		for _, number := range numbers {
+			s.hold(number)
+		}
+		left := map[uint32]bool{numbers[0]: true, numbers[1]: true, numbers[2]: true}
+		for _, i := range order {
+			s.drop(numbers[i])
+			delete(left, numbers[i])
+			found := map[uint32]bool{}
+			for number := s.numbers[hash]; number != 0; number = s.at(number).next {
+				found[number] = true
+			}
+			if !sameMap(found, left) {
+				t.Fatalf("dropped %v: found %v, want %v", order, found, left)
+			}
+			if left[first] {
+				s.at(first).sender.last = 0
+				if got := s.find(n, x, at("2001:db8:9::1")); got != first {
+					t.Fatalf("found %d, want %d", got, first)
+				}
+			}
+		}
+	}
+	wantNothingKept(t, b.BGP())
+}
+
 func TestHostBitsAreMasked(t *testing.T) {
 	b := newBridge(t, testConfig(t))
 	n := type5(1, "10.1.0.0/16")
@@ -414,15 +453,18 @@ func TestNeighborLimits(t *testing.T) {
 
 func TestEndOfRIBIsPerNeighborAndFamily(t *testing.T) {
 	g := newBridge(t, testConfig(t)).BGP()
+	g.EndOfRIB(fabric, config.FamilyVPNv4)
 	g.EndOfRIB(fabric, config.FamilyEVPN)
-	if !g.Ended(fabric, config.FamilyEVPN) || g.Ended(fabric, config.FamilyVPNv4) || g.Ended(fabric2, config.FamilyEVPN) {
-		t.Error("not what was said")
+	g.EndOfRIB(fabric2, config.FamilyIPv6)
+	ended := map[netip.Addr][]Family{}
+	for _, n := range g.Stats().Neighbors {
+		ended[n.Neighbor] = n.Ended
 	}
-	if got := g.Stats().Neighbors; len(got) != 1 || !slices.Equal(got[0].Ended, []Family{config.FamilyEVPN}) {
-		t.Errorf("%+v", got)
+	if want := (map[netip.Addr][]Family{fabric: {config.FamilyEVPN, config.FamilyVPNv4}, fabric2: {config.FamilyIPv6}}); !reflect.DeepEqual(ended, want) {
+		t.Errorf("%v, want %v", ended, want)
 	}
 	g.Forget(fabric)
-	if g.Ended(fabric, config.FamilyEVPN) {
-		t.Error("outlives the session")
+	if got := g.Stats().Neighbors; len(got) != 1 || got[0].Neighbor != fabric2 {
+		t.Errorf("outlives the session: %+v", got)
 	}
 }

@@ -93,7 +93,7 @@ func (r rank) compare(x rank) int {
 	)
 }
 
-// append appends the rank to a key.
+// append appends to b what is hashed of a rank.
 func (r rank) append(b []byte) []byte {
 	var flags byte
 	if r.stale {

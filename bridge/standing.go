@@ -13,6 +13,7 @@ package bridge
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 
@@ -64,7 +65,8 @@ type standing struct {
 	sender *sender
 	places []place // not empty, by ascending VNI
 	routes int     // that have it
-	key    string
+	hash   uint64  // of sender and places
+	next   uint32  // of the same hash; 0: none
 }
 
 // standings keeps each standing once. Number 0 is none: not imported.
@@ -73,7 +75,8 @@ type standings struct {
 	ranks   ranks
 	all     []standing
 	free    []uint32
-	numbers map[string]uint32
+	seed    maphash.Seed
+	numbers map[uint64]uint32 // by hash; more of the same are chained by next
 	senders map[senderKey]*sender
 	groups  map[group]uint32 // never 0
 	members map[uint32]int   // senders of a group
@@ -87,7 +90,8 @@ func newStandings(t *rib.Table, log logrus.FieldLogger) standings {
 		table:   t,
 		ranks:   newRanks(log),
 		all:     make([]standing, 1),
-		numbers: map[string]uint32{},
+		seed:    maphash.MakeSeed(),
+		numbers: map[uint64]uint32{},
 		senders: map[senderKey]*sender{},
 		groups:  map[group]uint32{},
 		members: map[uint32]int{},
@@ -110,14 +114,19 @@ func (s *standings) find(n *neighbor, x group, places []place) uint32 {
 	for i := range places {
 		s.key = appendPlace(s.key, &places[i])
 	}
-	number, ok := s.numbers[string(s.key)]
-	if !ok {
-		number = s.add(standing{sender: from, places: slices.Clone(places), key: string(s.key)})
+	hash := maphash.Bytes(s.seed, s.key)
+	number := s.numbers[hash]
+	for number != 0 && (s.all[number].sender != from || !slices.Equal(s.all[number].places, places)) {
+		number = s.all[number].next
+	}
+	if number == 0 {
+		number = s.add(standing{sender: from, places: slices.Clone(places), hash: hash, next: s.numbers[hash]})
 	}
 	from.last = number
 	return number
 }
 
+// appendPlace appends to b what is hashed of a place.
 func appendPlace(b []byte, p *place) []byte {
 	target := p.hop.Target.As16()
 	b = binary.BigEndian.AppendUint32(b, uint32(p.network.vni))
@@ -138,7 +147,7 @@ func (s *standings) add(x standing) uint32 {
 		number = uint32(len(s.all))
 		s.all = append(s.all, x)
 	}
-	s.numbers[x.key] = number
+	s.numbers[x.hash] = number
 	x.sender.standings++
 	for i := range x.places {
 		s.ranks.hold(x.places[i].rank)
@@ -169,6 +178,23 @@ func (s *standings) sender(n *neighbor, x group) *sender {
 	return from
 }
 
+// unchain takes a standing out of the chain of its hash.
+func (s *standings) unchain(number uint32) {
+	x := &s.all[number]
+	first := s.numbers[x.hash]
+	switch {
+	case first != number:
+		for s.all[first].next != number {
+			first = s.all[first].next
+		}
+		s.all[first].next = x.next
+	case x.next != 0:
+		s.numbers[x.hash] = x.next
+	default:
+		delete(s.numbers, x.hash)
+	}
+}
+
 // stale returns how many routes are LLGR_STALE.
 func (s *standings) stale() (n int) {
 	for i := range s.all {
@@ -193,7 +219,7 @@ func (s *standings) drop(number uint32) {
 	for i := range x.places {
 		s.ranks.drop(x.places[i].rank)
 	}
-	delete(s.numbers, x.key)
+	s.unchain(number)
 	if from.last == number {
 		from.last = 0
 	}
