@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/osrg/gobgp/v4/pkg/apiutil"
-
 	"mbbgp/bridge"
 )
 
@@ -49,85 +47,84 @@ const noSlot = ^uint32(0)
 
 func newMultipath() *multipath { return &multipath{paths: make(map[bridge.NLRI][]inUse)} }
 
+// identified is an update of one of several paths.
+type identified struct {
+	bridge.Update
+	id uint32
+}
+
 // change takes one event of GoBGP. It has all that has changed of an NLRI.
-func (m *multipath) change(w *watcher, paths []*apiutil.Path) {
-	updates := make([]bridge.Update, 0, len(paths))
-	ids := make([]uint32, 0, len(paths))
-	for _, p := range paths {
-		if !p.PeerAddress.IsValid() {
-			w.to.skipped(skipOwn) // what it took the place of is in the event
-		} else if u, ok := w.update(p); ok {
-			updates, ids = append(updates, u), append(ids, p.RemoteID)
-		}
-	}
+func (m *multipath) change(to sink, event []identified) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := range updates {
-		n := updates[i].NLRI
-		if slices.ContainsFunc(updates[:i], func(u bridge.Update) bool { return u.NLRI == n }) {
+	for i := range event {
+		n := event[i].NLRI
+		if slices.ContainsFunc(event[:i], func(u identified) bool { return u.NLRI == n }) {
 			continue // was done with the first one
 		}
 		old := m.paths[n]
 		now := slices.Clone(old)
-		for j := i; j < len(updates); j++ {
-			if updates[j].NLRI == n {
-				now = apply(now, &updates[j], ids[j])
+		for j := i; j < len(event); j++ {
+			if event[j].NLRI == n {
+				now = apply(now, &event[j])
 			}
 		}
-		number(now)
+		number(old, now)
 		if len(now) == 0 {
 			delete(m.paths, n)
 		} else {
 			m.paths[n] = now
 		}
-		tell(w.to, n, old, now)
+		tell(to, n, old, now)
 	}
 }
 
 // apply changes the paths of an NLRI by one update.
-func apply(paths []inUse, u *bridge.Update, id uint32) []inUse {
-	i := slices.IndexFunc(paths, func(p inUse) bool { return p.neighbor == u.Neighbor && p.id == id })
+func apply(paths []inUse, u *identified) []inUse {
+	i := slices.IndexFunc(paths, func(p inUse) bool { return p.neighbor == u.Neighbor && p.id == u.id })
 	switch {
 	case u.Withdraw && i >= 0:
 		return slices.Delete(paths, i, i+1)
 	case u.Withdraw:
 		return paths
 	case i < 0:
-		return append(paths, inUse{u.Neighbor, id, noSlot, u.Label, u.Attributes})
+		return append(paths, inUse{u.Neighbor, u.id, noSlot, u.Label, u.Attributes})
 	}
-	p := &paths[i]
-	was := p.way()
-	p.label, p.attributes = u.Label, u.Attributes
-	// A slot goes on with its way, as long as that is there.
-	for j := range paths {
-		if o := paths[j].way(); p.way() != was && j != i && (o == was || o == p.way()) {
-			p.slot = noSlot
-		}
-	}
+	paths[i].label, paths[i].attributes = u.Label, u.Attributes
 	return paths
 }
 
-// number gives each way one slot: the one that it has, or else the lowest that
-// is free.
-func number(paths []inUse) {
-	slots := make(map[way]uint32, len(paths))
-	taken := make(map[uint32]bool, len(paths))
-	for i := range paths {
-		p := &paths[i]
-		if _, ok := slots[p.way()]; !ok && p.slot != noSlot && !taken[p.slot] {
-			slots[p.way()], taken[p.slot] = p.slot, true
+// number gives each way one slot: the one that it had, or else the one that its
+// path had, or else the lowest that is free.
+func number(old, now []inUse) {
+	slots := make(map[way]uint32, len(now))
+	taken := make(map[uint32]bool, len(now))
+	give := func(w way, slot uint32) {
+		if _, ok := slots[w]; !ok && !taken[slot] {
+			slots[w], taken[slot] = slot, true
 		}
 	}
-	for i := range paths {
-		p := &paths[i]
-		slot, ok := slots[p.way()]
-		if !ok {
-			for taken[slot] {
-				slot++
-			}
-			slots[p.way()], taken[slot] = slot, true
+	here := make(map[way]bool, len(now))
+	for i := range now {
+		here[now[i].way()] = true
+	}
+	for i := range old {
+		if w := old[i].way(); here[w] {
+			give(w, old[i].slot)
 		}
-		p.slot = slot
+	}
+	for i := range now {
+		if now[i].slot != noSlot {
+			give(now[i].way(), now[i].slot)
+		}
+	}
+	free := uint32(0)
+	for i := range now {
+		for taken[free] {
+			free++
+		}
+		give(now[i].way(), free)
+		now[i].slot = slots[now[i].way()]
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
-	"mbbgp/bridge"
 	"mbbgp/config"
 )
 
@@ -68,36 +67,36 @@ func (w *watcher) best(paths []*apiutil.Path, _ time.Time) {
 	if w.ctx.Err() != nil {
 		return
 	}
-	if w.multipath != nil {
-		w.multipath.change(w, paths)
-		return
-	}
+	var several []identified
 	for _, p := range paths {
 		if !p.PeerAddress.IsValid() {
 			w.own(p)
-		} else if u, ok := w.update(p); ok {
+			continue
+		}
+		u, why, ok := w.decode.update(p)
+		if why != skipNothing {
+			w.to.skipped(why)
+		}
+		switch {
+		case !ok:
+		case w.multipath != nil:
+			several = append(several, identified{u, p.RemoteID})
+		default:
 			w.to.update(u)
 		}
 	}
-}
-
-// update returns a neighbour's path as the bridge takes it, and counts what
-// cannot be taken.
-func (w *watcher) update(p *apiutil.Path) (bridge.Update, bool) {
-	u, why, ok := w.decode.update(p)
-	if why != skipNothing {
-		w.to.skipped(why)
+	if w.multipath != nil {
+		w.multipath.change(w.to, several)
 	}
-	return u, ok
 }
 
 // own takes a path of ours that has become the best one. Where it may have
 // taken the place of a neighbour's, that is over: GoBGP says nothing any more
-// about paths that are not best. With a route distinguisher, nobody else has
-// our NLRIs.
+// about paths that are not best, unless several can be. With a route
+// distinguisher, nobody else has our NLRIs.
 func (w *watcher) own(p *apiutil.Path) {
 	w.to.skipped(skipOwn)
-	if p.Withdrawal || p.Family != bgp.RF_IPv4_UC && p.Family != bgp.RF_IPv6_UC {
+	if w.multipath != nil || p.Withdrawal || p.Family != bgp.RF_IPv4_UC && p.Family != bgp.RF_IPv6_UC {
 		return
 	}
 	hidden := *p
