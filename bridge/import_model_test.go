@@ -49,6 +49,9 @@ func rankIn(vni rib.VNI, kind NLRIKind, a *Attributes, h rib.NextHop) string {
 			local = 300
 		}
 	}
+	if isLossless(a.Large, 65001) && local >= 100 && !slices.Contains(a.Communities, llgrStale) {
+		return "~native"
+	}
 	return fmt.Sprintf("%v %010d %03d %05d %010d", !slices.Contains(a.Communities, llgrStale), local,
 		999-len(a.DPath), 99999-int(a.ASPathLength), 9999999999-int64(med))
 }

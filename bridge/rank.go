@@ -45,7 +45,13 @@ type rank struct {
 	ases      uint16 // in the AS_PATH, as they count
 	stale     bool   // LLGR_STALE
 	alone     bool   // unicast has one path a prefix, which is Redistributed
-	lossless  bool
+	lossless  bool   // says all fields of a next hop, and does not stand by
+}
+
+// settle ends the making of a rank: a lossless route that stands by is ranked
+// as any other.
+func (r *rank) settle() {
+	r.lossless = r.lossless && !r.stale && r.localPref >= defaultLocalPref
 }
 
 // fixed returns the preference of a rank that needs none of its own.
@@ -53,7 +59,7 @@ func (r rank) fixed() (rib.Preference, bool) {
 	switch {
 	case r.alone:
 		return rib.Redistributed, true
-	case r.lossless && !r.stale && r.localPref >= defaultLocalPref:
+	case r.lossless:
 		return rib.Native, true
 	}
 	return 0, false

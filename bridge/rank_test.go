@@ -257,6 +257,47 @@ func TestUnicastIsNotRanked(t *testing.T) {
 	}
 }
 
+func TestLosslessRoutesStandBesideNativeOnes(t *testing.T) {
+	b := newBridge(t, kindsConfig(t))
+	p := prefix("10.1.0.0/16")
+	low := uint32(99)
+	lossless := func(rd uint16, change func(*Attributes)) Update {
+		return labelled(vpn(rd, "10.1.0.0/16"), ImplicitNull, changed(sidPath(fmt.Sprintf("2001:db8:2:1::%d", rd), EndDT46, rt(65000, 700)), func(a *Attributes) {
+			a.Large = [][3]uint32{{65001, 1, 0}}
+			change(a)
+		}))
+	}
+	announce(t, b.Open(rib.Client, "client"), 700, "10.1.0.0/16", "2001:db8:1::1")
+	b.BGP().Import([]Update{
+		lossless(1, func(a *Attributes) { a.ASPathLength = 5 }),
+		lossless(2, func(a *Attributes) { a.LocalPref = &low }),
+		lossless(3, func(a *Attributes) { a.Communities = []uint32{llgrStale} }),
+		lossless(4, func(a *Attributes) { a.Large = nil }),
+	})
+	if got := visible(b, 700, p); !slices.Equal(got, []string{"2001:db8:1::1", "2001:db8:2:1::1"}) {
+		t.Errorf("%v", got)
+	}
+	// What stands by is ranked as any other, lossless or not.
+	b.BGP().Import([]Update{lossless(4, func(a *Attributes) { a.Large, a.LocalPref = nil, &low }), unsay(vpn(1, "10.1.0.0/16"))})
+	if got := preferences(b, 700, p); got[hop("2001:db8:2:1::2")] != got[hop("2001:db8:2:1::4")] || got[hop("2001:db8:2:1::2")] <= got[hop("2001:db8:2:1::3")] {
+		t.Errorf("%v", got)
+	}
+	b.BGP().Forget(fabric)
+	wantNothingKept(t, b.BGP())
+}
+
+// preferences are those of the next hops of a prefix, as their best claims have
+// them.
+func preferences(b *Bridge, vni rib.VNI, p netip.Prefix) map[rib.NextHop]rib.Preference {
+	all := map[rib.NextHop]rib.Preference{}
+	for _, i := range b.Table().Lookup(vni, p) {
+		for _, c := range i.Claims {
+			all[i.NextHop] = max(all[i.NextHop], c.Preference)
+		}
+	}
+	return all
+}
+
 // TestRoutesAreNeverGoneWhileRanksChange brings paths of ever better and worse
 // ranks, so that preferences are spread anew again and again, and looks at what
 // a reader is told of another route meanwhile.
