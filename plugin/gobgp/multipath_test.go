@@ -176,6 +176,11 @@ func TestParallelPathsComeThroughTwoReflectors(t *testing.T) {
 	if f := h.neighbor(addrs[1]).Families; len(f) != 3 || !f[0].AddPathReceive || f[0].AddPathSend {
 		t.Errorf("families: %+v", f)
 	}
+	eventually(t, "each by two reflectors", func() bool {
+		paths := 0
+		_ = h.Table(func(Path) bool { paths++; return true })
+		return paths == len(routes(nil))*leaves*len(reflectors)
+	})
 
 	announce(1, via(9))
 	wants("one has changed", 1, 3, 9)
