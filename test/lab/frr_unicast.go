@@ -7,6 +7,7 @@ type UnicastOptions struct {
 	ASN       uint32
 	RouterID  string // IPv4
 	Neighbors []FRRNeighbor
+	Networks  map[string][]string // prefixes that it originates, by family: "ipv4", "ipv6"
 }
 
 // Families are those of the sessions, in FRR's words.
@@ -31,6 +32,9 @@ router bgp {{.ASN}}
 {{- end}}
 {{- range $family := .Families}}
  address-family {{$family}} unicast
+{{- range index $.Networks $family}}
+  network {{.}}
+{{- end}}
 {{- range $.Neighbors}}
 {{- if .Speaks $family}}
   neighbor {{.Address}} activate
@@ -40,8 +44,7 @@ router bgp {{.ASN}}
 {{- end}}
 `))
 
-// Unicast makes the node a router of unicast and starts the daemons. What it
-// originates, Configure says.
+// Unicast makes the node a router of unicast and starts the daemons.
 func (n *Node) Unicast(o UnicastOptions) *FRR {
 	n.t.Helper()
 	Need(n.t, "frr", "vtysh")
