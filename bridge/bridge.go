@@ -66,6 +66,7 @@ type network struct {
 	in            importState
 	out           exportState
 	admitted      tableLimit
+	from          []rib.VNI // whose routes it has, too (leak.go)
 }
 
 // exported reports whether the VNI's routes go to BGP: those of VPN and EVPN

@@ -7,8 +7,9 @@ package bridge
 //	vni-max-prefixes  the VNI is full and this prefix is new to it
 //	own-route         from a server: what we say to servers ourselves (own.go)
 //
-// What passes is Relayed if its next hop is a gateway's, Native
-// otherwise: that number alone makes a natively known prefix beat its copies.
+// What passes is Relayed if its next hop is a gateway's or another bridge's leak
+// (leak.go), Native otherwise: that number alone makes a natively known prefix
+// beat its copies.
 
 import (
 	"fmt"
@@ -101,7 +102,7 @@ func (c *Channel) judge(vni rib.VNI, p netip.Prefix, nh rib.NextHop) (rib.Route,
 		return r, OwnGateway
 	}
 	r.Preference = rib.Native
-	if c.bridge.gatewayHop(nh.Target) {
+	if c.bridge.gatewayHop(nh.Target) || c.bridge.copied(vni, r.NextHop) {
 		r.Preference = rib.Relayed
 	}
 	return r, Accepted

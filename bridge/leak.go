@@ -25,10 +25,19 @@ import (
 	"mbbgp/rib"
 )
 
-// leaked is below every other preference: a leaked route never hides one that
-// the VNI has of its own. If it could, two VNIs with each other's routes would
-// show what they have by who was first.
-const leaked = rib.Relayed - 1
+// leaked is the least preference that there is. So a leaked route never hides
+// one that the VNI has of its own: if it could, two VNIs with each other's
+// routes would show what they have by who was first.
+const leaked = rib.Relayed
+
+// copied reports whether a next hop that a MetalBond peer says is one that the
+// VNI would get by import-from. It is another bridge's leak then, and counts no
+// more than our own: if the copies hid what we leak, two bridges of which one
+// knows more than the other would hide theirs in turn, for ever.
+func (b *Bridge) copied(vni rib.VNI, nh rib.NextHop) bool {
+	n := b.networks[vni]
+	return nh.TargetVNI != 0 && n != nil && slices.Contains(n.from, nh.TargetVNI)
+}
 
 // leakable are the sources of routes that are leaked.
 var leakable = rib.Sources(rib.Static, rib.Client, rib.Server, rib.BGP)
@@ -69,6 +78,7 @@ func newLeaks(b *Bridge, cfg *config.Config) ([]*leak, error) {
 			if from == c.VNI || k > 0 && from == sources[k-1] {
 				return nil, fmt.Errorf("vni %d: import-from %d is the VNI itself, or there twice", c.VNI, from)
 			}
+			to.from = append(to.from, rib.VNI(from))
 			all = append(all, &leak{
 				bridge: b,
 				from:   rib.VNI(from),

@@ -163,13 +163,42 @@ func TestLeakedRouteNamesItsVNIAndHidesNothing(t *testing.T) {
 		announce(t, c, 300, "10.0.0.1/32", "2001:db8:f::9") // a gateway's: the least that a VNI can have
 		synctest.Wait()
 		for _, i := range b.Table().Lookup(300, prefix("10.0.0.1/32")) {
-			if isLeaked := i.NextHop.TargetVNI == 200; i.Visible == isLeaked {
+			if !i.Visible {
+				t.Errorf("%v is hidden", i.NextHop)
+			}
+		}
+		announce(t, c, 300, "10.0.0.1/32", "2001:db8:1::3")
+		synctest.Wait()
+		for _, i := range b.Table().Lookup(300, prefix("10.0.0.1/32")) {
+			if native := i.NextHop == hop("2001:db8:1::3"); i.Visible != native {
 				t.Errorf("%v: visible %v", i.NextHop, i.Visible)
 			}
 		}
-		want := []string{"2001:db8:1::1", "2001:db8:f::9 (vni 300)"}
+		want := []string{"2001:db8:1::1", "2001:db8:1::3 (vni 300)"}
 		if got := targets(b, 200, prefix("10.0.0.1/32")); !slices.Equal(got, want) {
 			t.Errorf("vni 200: %v, want %v", got, want)
+		}
+	})
+}
+
+func TestOtherBridgesLeaksCountAsMuchAsOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, leakConfig(t))
+		leaking(t, b)
+		announce(t, b.Open(rib.Client, "a"), 200, "10.0.0.1/32", "2001:db8:1::1")
+		s := b.Open(rib.Server, "s")
+		for _, vni := range []rib.VNI{200, 7} { // 300 has the routes of 200 only
+			theirs := hop("2001:db8:1::9")
+			theirs.TargetVNI = vni
+			if err := s.Announce(300, prefix("10.0.0.1/32"), theirs); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			for _, i := range b.Table().Lookup(300, prefix("10.0.0.1/32")) {
+				if native := i.NextHop.TargetVNI == 7; i.Visible != (native || vni == 200) {
+					t.Errorf("%v: visible %v", i.NextHop, i.Visible)
+				}
+			}
 		}
 	})
 }
