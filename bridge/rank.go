@@ -6,7 +6,7 @@ package bridge
 // has 149 of them between Relayed and Native, and paths are compared by more.
 // The ranks that are in use at a time are few, though: each gets a preference,
 // in their order. The first one is Redistributed, a new one takes a place
-// between its neighbours, and if there is none, all are spread anew.
+// between its neighbours, and if there is none, those around it are spread anew.
 //
 // A lossless route is what a hypervisor of another site has said, in every
 // field. It stands beside what those of this site say, so that all sites read
@@ -119,12 +119,12 @@ func (r rank) append(b []byte) []byte {
 
 // ranks gives ranks their preferences.
 type ranks struct {
-	log    logrus.FieldLogger
-	known  map[rank]*ranked
-	order  []*ranked // the same, ascending
-	merged bool      // some neighbours have the same preference
-	merges uint64    // ranks that got the preference of another one
-	spread bool      // preferences have changed: shifts says which
+	log     logrus.FieldLogger
+	known   map[rank]*ranked
+	order   []*ranked // the same, ascending
+	merged  bool      // some neighbours have the same preference
+	merges  uint64    // ranks that got the preference of another one
+	shifted bool      // preferences have changed: shifts says which
 }
 
 // ranked is a rank in use.
@@ -185,7 +185,7 @@ func (r *ranks) insert(e *ranked) {
 	case first && last:
 		e.preference = rib.Redistributed
 	case above-below < 2 && len(r.order) <= maxRanks:
-		r.renumber()
+		r.makeRoom(i)
 	case above-below < 2:
 		r.merge(e, below, above)
 	case first:
@@ -231,17 +231,45 @@ func (r *ranks) part() {
 	}
 }
 
-// renumber spreads the ranks evenly.
-func (r *ranks) renumber() {
-	room := int(rib.Native - rib.Relayed)
-	for i, e := range r.order {
-		e.preference = rib.Relayed + rib.Preference((i+1)*room/(len(r.order)+1))
+// makeRoom gives the i-th rank a preference by giving new ones to those around
+// it: as few as have a fifth to spare, as that concerns all their routes.
+func (r *ranks) makeRoom(i int) {
+	for reach := 1; ; reach *= 2 {
+		first, end := max(0, i-reach), min(len(r.order), i+1+reach)
+		if end-first == len(r.order) {
+			r.renumber()
+			return
+		}
+		below, above := rib.Relayed, rib.Native
+		if first > 0 {
+			below = r.order[first-1].preference
+		}
+		if end < len(r.order) {
+			above = r.order[end].preference
+		}
+		if room := int(above-below) - 1; (end-first)*5 <= room*4 {
+			r.spread(first, end, below, above)
+			return
+		}
 	}
-	r.spread = true
+}
+
+// renumber spreads all ranks.
+func (r *ranks) renumber() {
+	r.spread(0, len(r.order), rib.Relayed, rib.Native)
 	if r.merged {
 		r.merged = false
 		r.log.WithField("ranks", len(r.order)).Info("BGP routes have few enough ranks again")
 	}
+}
+
+// spread gives some of the ranks preferences between two others, evenly.
+func (r *ranks) spread(first, end int, below, above rib.Preference) {
+	parts := end - first + 1
+	for i, e := range r.order[first:end] {
+		e.preference = below + rib.Preference((i+1)*int(above-below)/parts)
+	}
+	r.shifted = true
 }
 
 // shifts returns the ranks whose routes have another preference in the table
@@ -249,10 +277,10 @@ func (r *ranks) renumber() {
 // meanwhile: first those that rise, from the best, then those that fall, from
 // the worst. They count as done.
 func (r *ranks) shifts() []*ranked {
-	if !r.spread {
+	if !r.shifted {
 		return nil
 	}
-	r.spread = false
+	r.shifted = false
 	var fall, rise []*ranked
 	for _, e := range r.order {
 		switch {
