@@ -4,6 +4,7 @@ package bridge
 //
 //	no-target      the VNI exports nothing
 //	from-bgp       learnt from BGP; the readers of Export are not shown these
+//	from-vni       another VNI's (import-from); nor these
 //	next-hop-type  export.types, by default standard only. A NAT port range
 //	               that becomes flow specifications needs no such type
 //	target-vni     names another VNI, and the VNI is not lossless
@@ -34,6 +35,8 @@ func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count b
 	switch {
 	case n == nil || !n.exported():
 		return NoTarget, 0
+	case path.Source == rib.Leaked:
+		return FromVNI, 0
 	case !sources.Has(path.Source):
 		return FromBGP, 0
 	case !n.exportTypes.has(hop.Type) && !n.steers(hop):

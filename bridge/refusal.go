@@ -44,6 +44,7 @@ const (
 
 	// The table into BGP (BGP.Export), for one next hop.
 	FromBGP     Reason = "from-bgp"      // learnt from BGP
+	FromVNI     Reason = "from-vni"      // another VNI's, here by import-from
 	GatewayPool Reason = "gateway-pool"  // the next hop of a gateway: learnt from elsewhere
 	TargetVNI   Reason = "target-vni"    // names another VNI, which only lossless exports can say
 	SummaryOnly Reason = "summary-only"  // inside an aggregate that is exported in its place
