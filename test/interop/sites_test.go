@@ -1,9 +1,11 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -143,6 +145,36 @@ func routesOf(i int) []string {
 // stepTime is long enough for a session to be made anew on a busy machine.
 const stepTime = 40 * time.Second
 
+// constrain checks that a bridge gets what its hypervisors subscribe to, and
+// nothing else.
+func (s *sites) constrain() {
+	t := s.t
+	t.Log("a VNI that no hypervisor of a site reads does not come to its bridge")
+	from, to := s.list[0], s.list[2]
+	const route = "300#10.30.0.1/32#2001:db8:1::1"
+	from.announcer.Do("announce " + route)
+	s.list[1].listener.Do("subscribe 300")
+	lab.Eventually(t, stepTime, "VNI 300 of site 2", func() error { return s.list[1].listener.Holds(route) })
+	if n := to.bridge.Metric("mbbgp_vni_prefixes", `vni="300"`); n != 0 {
+		t.Errorf("site 3 has %v prefixes of VNI 300, and nobody asked", n)
+	}
+	if n := to.bridge.Metric("mbbgp_bgp_neighbor_updates_total"); n == 0 {
+		t.Errorf("site 3 has heard nothing at all")
+	}
+	to.listener.Do("subscribe 300")
+	lab.Eventually(t, stepTime, "VNI 300 of site 3", func() error { return to.listener.Holds(route) })
+	from.announcer.Do("withdraw " + route)
+	for _, x := range s.list[1:] {
+		lab.Eventually(t, stepTime, "VNI 300", func() error {
+			if x.listener.Holds(route) == nil {
+				return errors.New("still there")
+			}
+			return nil
+		})
+		x.listener.Do("unsubscribe 300")
+	}
+}
+
 func (s *sites) run() {
 	t := s.t
 	for i, x := range s.list {
@@ -151,6 +183,10 @@ func (s *sites) run() {
 		}
 	}
 	s.expect("all routes of all sites are in all sites", stepTime)
+
+	if strings.Contains(s.list[0].config, "rtc") {
+		s.constrain()
+	}
 
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

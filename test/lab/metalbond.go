@@ -89,6 +89,16 @@ func (h *Hypervisor) Routes() []string {
 	return list
 }
 
+// Holds returns an error unless the route is in the table.
+func (h *Hypervisor) Holds(route string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.routes[route] == 0 {
+		return fmt.Errorf("%s is not there", route)
+	}
+	return nil
+}
+
 // Count returns the number of routes in the table.
 func (h *Hypervisor) Count() int {
 	h.mu.Lock()
