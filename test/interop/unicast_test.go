@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -226,4 +227,223 @@ func gone(h *lab.Hypervisor, routes ...string) error {
 		}
 	}
 	return nil
+}
+
+func TestDefaultRouteStaysOverAFlapOfTheUplink(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		uplink func(*lab.Node) uplink
+	}{
+		{"FRR", func(n *lab.Node) uplink { return frrUplink(n, apart, "0.0.0.0/0", "::/0") }},
+		{"BIRD", func(n *lab.Node) uplink { return birdUplink(n, []int{1}, nil, "0.0.0.0/0", "::/0") }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			up := row.uplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"))
+			const holdDown = 4 * time.Second
+			bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, apart, `
+    originate: [{prefix: 0.0.0.0/0, hold-down: 4s}, {prefix: "::/0", hold-down: 4s}]
+`))
+			h := l.Node("h", "2001:db8::a/64").Hypervisor()
+			h.Do("subscribe 100")
+			h.Connect(serverAt)
+			h.WaitRoutes(30*time.Second, defaults...)
+
+			t.Log("a flap is not seen")
+			for _, offers := range []float64{0, 2} {
+				for _, p := range []string{"0.0.0.0/0", "::/0"} {
+					up.offer(p, offers > 0)
+				}
+				lab.Eventually(t, 3*time.Second, "offers", func() error {
+					if n := bridge.Metric("mbbgp_originated_offers"); n != offers {
+						return fmt.Errorf("%v, want %v", n, offers)
+					}
+					return nil
+				})
+			}
+			lab.Settled(t, holdDown+time.Second, 10*time.Second, "what the hypervisor hears", h.Heard)
+			for _, d := range defaults {
+				prefix := strings.TrimSuffix(d, "#2001:db8:f::100")
+				if story := h.Story(prefix); story != "+2001:db8:f::100" {
+					t.Errorf("the hypervisor was told %s of %s", story, prefix)
+				}
+			}
+
+			t.Log("each family goes and comes alone")
+			begun := time.Now()
+			up.offer("0.0.0.0/0", false)
+			h.WaitRoutes(15*time.Second, defaults[1])
+			if held := time.Since(begun); held < holdDown {
+				t.Errorf("the default was held for %s, want %s", held, holdDown)
+			}
+			up.offer("0.0.0.0/0", true)
+			h.WaitRoutes(10*time.Second, defaults...)
+		})
+	}
+}
+
+// metalnet looks for a default route about 0.6 s after it has subscribed to the
+// public VNI, and gives up without.
+func TestDefaultRouteIsThereWhenHypervisorsCanConnect(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	h := l.Node("h", "2001:db8::a/64")
+	hypervisor := h.Hypervisor()
+	hypervisor.Do("subscribe 100")
+	hypervisor.Do("connect %s", serverAt) // tried every second from now on
+	node := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64")
+	bridge := node.Bridge(publicBridge(1, apart+"  settle: 60s\n", `
+    originate: [0.0.0.0/0, "::/0"]
+`))
+	open := func() error {
+		conn, err := h.Dial(t.Context(), "tcp", serverAt)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	uplinkNode := l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64")
+	if open() == nil {
+		t.Error("hypervisors can connect before there is an uplink")
+	}
+	up := birdUplink(uplinkNode, []int{1}, nil, "0.0.0.0/0", "::/0")
+	lab.Eventually(t, 30*time.Second, "MetalBond listener", open)
+	if err := bridge.Holds(defaults...); err != nil {
+		t.Error("the listener is open: ", err)
+	}
+	hypervisor.WaitState(serverAt, "ESTABLISHED", 10*time.Second)
+	hypervisor.WaitRoutes(600*time.Millisecond, defaults...)
+
+	t.Log("without an uplink they wait no longer than configured")
+	up.kill()
+	if status := bridge.Stop(syscall.SIGTERM); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	begun := time.Now()
+	node.Bridge(publicBridge(1, apart+"  settle: 3s\n", `
+    originate: [0.0.0.0/0, "::/0"]
+`))
+	lab.Eventually(t, 10*time.Second, "MetalBond listener", open)
+	if waited := time.Since(begun); waited < 3*time.Second {
+		t.Errorf("the listener was open after %s", waited)
+	}
+	hypervisor.WaitState(serverAt, "ESTABLISHED", 10*time.Second)
+	hypervisor.WaitRoutes(time.Second)
+	up.start()
+	hypervisor.WaitRoutes(20*time.Second, defaults...)
+}
+
+// Two bridges hand out one gateway address, which the fabric routes to whichever
+// of them is there.
+func TestDefaultRouteOfTwoBridgesOutlivesOneOfThem(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), []int{1, 3}, nil, "0.0.0.0/0", "::/0")
+	var bridges []*lab.MetalBond
+	var servers []string
+	for _, i := range []int{1, 3} {
+		n := l.Node(fmt.Sprintf("bridge%d", i), fmt.Sprintf("10.0.0.%d/24", i), fmt.Sprintf("2001:db8::%d/64", i))
+		bridges = append(bridges, n.Bridge(publicBridge(i, apart, `
+    originate: [0.0.0.0/0, "::/0"]
+    aggregates: [198.51.100.0/24]
+`)))
+		servers = append(servers, fmt.Sprintf("[2001:db8::%d]:4711", i))
+	}
+	h := l.Node("h", "2001:db8::a/64").Hypervisor()
+	h.Do("subscribe 100")
+	h.Connect(servers...)
+	h.WaitRoutes(30*time.Second, defaults...)
+	h.Do("announce 100#198.51.100.7/32#2001:db8::a")
+	for _, p := range []string{"198.51.100.7/32", "198.51.100.0/24"} {
+		lab.WaitTold(t, 10*time.Second, up, p, 2)
+	}
+
+	bridges[0].Kill()
+	h.WaitState(servers[0], "RETRY", 20*time.Second)
+	for _, p := range []string{"198.51.100.7/32", "198.51.100.0/24"} {
+		r := lab.WaitTold(t, 20*time.Second, up, p, 1)[0]
+		if r.NextHop != "10.0.0.3" {
+			t.Errorf("%s via %s, want the bridge that is left", p, r.NextHop)
+		}
+	}
+	lab.Settled(t, time.Second, 10*time.Second, "what the hypervisor hears", h.Heard)
+	h.WaitRoutes(time.Second, defaults...)
+	for _, p := range []string{"100#0.0.0.0/0", "100#::/0"} {
+		const gw = "2001:db8:f::100"
+		if got, want := h.Story(p), "+"+gw+" +"+gw+" -"+gw; got != want { // of both, and lost with one
+			t.Errorf("the hypervisor was told %s of %s, want %s", got, p, want)
+		}
+	}
+}
+
+func TestPolicyIsSeenByTheUplink(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), []int{1}, map[string]string{
+		"203.0.113.0/25":     "bgp_community.add((65000, 1));",
+		"203.0.113.128/25":   "bgp_community.add((65000, 666));",
+		"203.0.112.0/24":     "bgp_large_community.add((65000, 6, 6)); bgp_community.add((65000, 1));",
+		"2001:db8:aaaa::/48": "bgp_community.add((65000, 1));",
+		"2001:db8:aaab::/48": "bgp_large_community.add((65000, 6, 6));",
+	}, "203.0.113.0/25", "203.0.113.128/25", "203.0.112.0/24", "2001:db8:aaaa::/48", "2001:db8:aaab::/48")
+	bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, apart, `
+    import:
+      prefixes: [{allow: 203.0.112.0/23, le: 32}, {allow: "2001:db8::/32", le: 64}]
+      rules:
+        - {name: bad, when: {communities: ["65000:666"]}, then: refuse}
+        - {name: large, when: {large-communities: ["65000:6:6"]}, then: refuse}
+    export:
+      rules:
+        - {name: secret, when: {prefixes: [{prefix: 198.51.100.128/25, ge: 25}, {prefix: "2001:db8:2:8000::/49", ge: 49}]}, then: refuse}
+        - {name: ours, set: {communities: ["65000:100", no-peer], large-communities: ["65000:1:2"], med: 10}}
+        - {name: rack b, when: {nexthops: ["2001:db8::b/128"], communities: ["65000:100"]}, set: {communities: ["65000:200"], med: 20}, then: accept}
+`))
+	a, b := l.Node("a", "2001:db8::a/64").Hypervisor(), l.Node("b", "2001:db8::b/64").Hypervisor()
+	a.Do("subscribe 100")
+	a.Connect(serverAt)
+	b.Connect(serverAt)
+
+	t.Log("the import rules refuse by community")
+	a.WaitRoutes(30*time.Second, "100#203.0.113.0/25#2001:db8:f::100", "100#2001:db8:aaaa::/48#2001:db8:f::100")
+	for rule, refused := range map[string]float64{"bad": 1, "large": 2} {
+		if n := bridge.Metric("mbbgp_policy_rule_refusals_total", `rule="`+rule+`"`, `direction="import"`); n != refused {
+			t.Errorf("import rule %s has refused %v routes, want %v", rule, n, refused)
+		}
+	}
+
+	t.Log("the export rules set communities and MED")
+	for _, prefix := range []string{"198.51.100.200/32", "198.51.100.7/32", "198.51.100.8/32", "2001:db8:2:8000::7/128", "2001:db8:2::7/128", "2001:db8:2::8/128"} {
+		h, address := a, "2001:db8::a"
+		if strings.Contains(prefix, "8/") {
+			h, address = b, "2001:db8::b"
+		}
+		h.Do("announce 100#%s#%s", prefix, address)
+	}
+	for _, prefix := range []string{"198.51.100.7/32", "198.51.100.8/32", "2001:db8:2::7/128", "2001:db8:2::8/128"} {
+		want, med := []string{"65000:100", "65535:65284", "65000:1:2", "SoO:65001:1"}, uint32(10)
+		if strings.Contains(prefix, "8/") {
+			want, med = []string{"65000:100", "65000:200", "65535:65284", "65000:1:2", "SoO:65001:1"}, 20
+		}
+		r := lab.WaitTold(t, 10*time.Second, up, prefix, 1)[0]
+		if err := lab.Differ(r.Communities, want); err != nil || r.MED != med {
+			t.Errorf("%s: %v; MED %d, want %d", prefix, err, r.MED, med)
+		}
+	}
+	lab.WaitTold(t, time.Second, up, "198.51.100.200/32", 0)
+	lab.WaitTold(t, time.Second, up, "2001:db8:2:8000::7/128", 0)
+	if n := bridge.Metric("mbbgp_policy_rule_refusals_total", `rule="secret"`, `direction="export"`); n != 2 {
+		t.Errorf("the export rule has refused %v routes, want 2", n)
+	}
+
+	t.Log("a machine moves to rack b, and its route changes")
+	b.Do("announce 100#198.51.100.7/32#2001:db8::b")
+	a.Do("withdraw 100#198.51.100.7/32#2001:db8::a")
+	lab.Eventually(t, 10*time.Second, "198.51.100.7/32", func() error {
+		routes, err := up.Told("198.51.100.7/32")
+		if err == nil && (len(routes) != 1 || !routes[0].Has("65000:200") || routes[0].MED != 20) {
+			err = fmt.Errorf("%+v, want community 65000:200 and MED 20", routes)
+		}
+		return err
+	})
 }
