@@ -141,7 +141,7 @@ func (a *attached) serve(ctx context.Context, l *link, h *hearing, due time.Time
 		<-guard
 		h.lost()
 	}()
-	tasks.Go(func() { lose(l.probe(linked)) })
+	tasks.Go(func() { lose(l.probe(linked, h)) })
 	err := l.watch(linked, h)
 	if err == nil {
 		tasks.Go(func() { lose(l.hear(linked, h)) })

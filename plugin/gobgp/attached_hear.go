@@ -50,7 +50,14 @@ type heard struct {
 	link uint32 // that said it
 	up   int64  // when it was established, Unix seconds of gobgpd; 0 if it is not
 	same bool   // it was established on the link before, and is the same session now
+	// An End-of-RIB that has no event is told the second time that it is seen:
+	// the first time, what came before it may be under way yet.
+	seen, ended map[config.Family]bool
+	await       time.Time // how long it makes sense to look for them
 }
+
+// awaitEnd is how long after a session came up its End-of-RIBs are looked for.
+const awaitEnd = 5 * time.Minute
 
 func newHearing(to sink, hold time.Duration, wanted []config.Family, own func(*apipb.Path) bool) *hearing {
 	h := &hearing{
@@ -113,7 +120,7 @@ func (h *hearing) lost() {
 func (h *hearing) expire(before uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.drop(func(n note) bool { return n.link < before })
+	h.drop(func(_ bridge.NLRI, n note) bool { return n.link < before })
 	for address, s := range h.sessions {
 		if s.link < before && h.link != nil && !h.closed {
 			delete(h.sessions, address)
@@ -127,16 +134,16 @@ func (h *hearing) complete() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.touched = nil
-	h.drop(func(n note) bool { return n.link < h.number && h.sessions[n.neighbor].same })
+	h.drop(func(_ bridge.NLRI, n note) bool { return n.link < h.number && h.sessions[n.neighbor].same })
 }
 
-// drop withdraws routes whose notes are gone.
-func (h *hearing) drop(gone func(note) bool) {
+// drop withdraws the routes that gone picks.
+func (h *hearing) drop(gone func(bridge.NLRI, note) bool) {
 	if h.closed {
 		return
 	}
 	for nlri, n := range h.notes {
-		if gone(n) {
+		if gone(nlri, n) {
 			delete(h.notes, nlri)
 			h.to.update(bridge.Update{Withdraw: true, NLRI: nlri, Neighbor: n.neighbor})
 		}
@@ -168,12 +175,20 @@ func (h *hearing) changed(p *apipb.Path, last bridge.NLRI) bridge.NLRI {
 		return last
 	}
 	if p.Nlri == nil && len(p.NlriBinary) == 0 {
-		h.endOfRIB(p, family)
+		if neighbor, err := netip.ParseAddr(p.NeighborIp); err == nil {
+			h.endOfRIB(neighbor, family)
+		}
 		return last
 	}
 	if h.own(p) {
 		h.to.skipped(skipOwn)
-		return last
+		if p.IsWithdraw || family != config.FamilyIPv4 && family != config.FamilyIPv6 {
+			return last
+		}
+		// A neighbour's path that it took the place of is over: gobgpd says
+		// nothing about paths that are not best. Where there is a route
+		// distinguisher, nobody else has our NLRIs.
+		p.IsWithdraw = true
 	}
 	u, ok := h.update(p)
 	if !ok || !u.Withdraw && u.NLRI == last {
@@ -234,18 +249,45 @@ func (h *hearing) tell(u bridge.Update) {
 
 // endOfRIB takes the End-of-RIB of a neighbour: what it has not said again is
 // gone.
-func (h *hearing) endOfRIB(p *apipb.Path, family config.Family) {
-	neighbor, err := netip.ParseAddr(p.NeighborIp)
-	if err != nil {
+func (h *hearing) endOfRIB(neighbor netip.Addr, family config.Family) {
+	s, ok := h.sessions[neighbor]
+	if !ok || s.state != Established || s.ended[family] {
 		return
 	}
-	for nlri, n := range h.notes {
-		if n.neighbor == neighbor && n.link < h.number && familyOfNLRI(nlri) == family {
-			delete(h.notes, nlri)
-			h.to.update(bridge.Update{Withdraw: true, NLRI: nlri, Neighbor: neighbor})
+	s.ended[family] = true
+	h.drop(func(nlri bridge.NLRI, n note) bool {
+		return n.neighbor == neighbor && n.link < h.number && familyOfNLRI(nlri) == family
+	})
+	h.to.endOfRIB(neighbor, family)
+}
+
+// ends looks for End-of-RIBs that gobgpd has no events of.
+func (h *hearing) ends(ctx context.Context) {
+	var waiting []netip.Addr
+	h.mu.Lock()
+	l := h.link
+	for address, s := range h.sessions {
+		if s.state == Established && len(s.ended) < len(s.families) && time.Now().Before(s.await) {
+			waiting = append(waiting, address)
 		}
 	}
-	h.to.endOfRIB(neighbor, family)
+	h.mu.Unlock()
+	for _, address := range waiting {
+		full, err := l.peer(ctx, address.String())
+		if err != nil {
+			return // the link is lost
+		}
+		h.mu.Lock()
+		if s := h.sessions[address]; !h.closed && s.state == Established && s.up == uptimeFromAPI(full) {
+			for _, f := range endsFromAPI(full) {
+				if s.seen[f] {
+					h.endOfRIB(address, f)
+				}
+				s.seen[f] = true
+			}
+		}
+		h.mu.Unlock()
+	}
 }
 
 // peer takes a change of a session. Events say little, so gobgpd is asked for
@@ -276,8 +318,10 @@ func (h *hearing) peer(ctx context.Context, p *apipb.Peer) {
 		if now.state == Established {
 			now.routerID, _ = netip.ParseAddr(p.State.RouterId)
 			now.families, now.restart = negotiated(capabilitiesFromAPI(full.GetState().GetLocalCap()), capabilitiesFromAPI(full.GetState().GetRemoteCap()))
-			now.up = full.GetTimers().GetState().GetUptime().GetSeconds()
+			now.up = uptimeFromAPI(full)
 			now.same = was.up != 0 && was.up == now.up
+			now.seen, now.ended = make(map[config.Family]bool), make(map[config.Family]bool)
+			now.await = time.Now().Add(awaitEnd)
 			if now.up != 0 {
 				now.at = unixTime(now.up)
 			}

@@ -116,8 +116,9 @@ func (l *link) check(ctx context.Context, timeout time.Duration) (netip.Addr, er
 	}
 }
 
-// probe returns when gobgpd is not what it was any more, or ctx is over.
-func (l *link) probe(ctx context.Context) error {
+// probe looks after gobgpd now and then. It returns when that is not what it was
+// any more, or ctx is over.
+func (l *link) probe(ctx context.Context, h *hearing) error {
 	again := time.NewTicker(probeInterval)
 	defer again.Stop()
 	for {
@@ -133,6 +134,7 @@ func (l *link) probe(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errLost, err)
 		}
+		h.ends(ctx)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	apipb "github.com/osrg/gobgp/v3/api"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"mbbgp/config"
 )
 
 // What gobgpd says of sessions, in terms of GoBGP v4.
@@ -22,6 +24,23 @@ func stateFromAPI(s apipb.PeerState_SessionState) State {
 		return Established
 	}
 	return Idle
+}
+
+// uptimeFromAPI returns when a session was established, Unix seconds; 0 if it
+// is not.
+func uptimeFromAPI(p *apipb.Peer) int64 {
+	return p.GetTimers().GetState().GetUptime().GetSeconds()
+}
+
+// endsFromAPI returns the families whose End-of-RIB a neighbour has sent.
+func endsFromAPI(p *apipb.Peer) (list []config.Family) {
+	for _, a := range p.GetAfiSafis() {
+		f, known := familyFromAPI(a.GetConfig().GetFamily())
+		if known && a.GetMpGracefulRestart().GetState().GetEndOfRibReceived() {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // capabilitiesFromAPI returns those capabilities of a list that say something

@@ -207,6 +207,30 @@ func TestLostConnectionIsMadeUpFor(t *testing.T) {
 	}
 }
 
+func TestEndOfRIBTakesWhatWasNotSaidAgain(t *testing.T) {
+	s := newScene(t, time.Hour)
+	ends := func() int {
+		s.a.mu.Lock()
+		defer s.a.mu.Unlock()
+		return len(s.a.ended[s.b.addr])
+	}
+	routes := many(2, "192.0.2.2:1", vxlan("192.0.2.2"))
+	s.b.tell(t, routes...)
+	eventually(t, "end of RIB", func() bool { return ends() == 1 })
+	n := s.a.neighbor(s.b.addr)
+	if len(n.Families) != 1 || !n.Families[0].EndOfRIB || n.Restart == 0 || s.a.len() != 2 {
+		t.Errorf("%d routes, neighbour %+v", s.a.len(), n)
+	}
+	s.daemon.kill()
+	s.b.tell(t, withdrawal(routes[0]))
+	s.daemon.start()
+	eventually(t, "next end of RIB", func() bool { return ends() == 2 })
+	eventually(t, "the old route gone", func() bool { return s.a.len() == 1 })
+	if announced, withdrawn := s.a.counts(); announced != 3 || withdrawn != 1 {
+		t.Errorf("%d announced, %d withdrawn", announced, withdrawn)
+	}
+}
+
 func TestLeftoversOfACrashGoWhenAllIsSaid(t *testing.T) {
 	s := newScene(t, 0)
 	routes := many(100, "192.0.2.1:1", vxlan("192.0.2.1"))

@@ -232,6 +232,22 @@ func TestEndOfRIBIsToldAfterTheRoutes(t *testing.T) {
 	}
 }
 
+func TestUnicastPathBehindOursIsOver(t *testing.T) { onBothEngines(t, unicastPathBehindOursIsOver) }
+
+func unicastPathBehindOursIsOver(t *testing.T, pair pairing) {
+	a, b := pair(t, 65001, 65002, speak)
+	r := bridge.Update{
+		NLRI:       bridge.NLRI{Kind: bridge.Unicast, Prefix: netip.MustParsePrefix("203.0.113.0/24")},
+		Attributes: &bridge.Attributes{NextHop: netip.MustParseAddr("192.0.2.7")}, // not the session's: GoBGP v3 takes no loopback address
+	}
+	b.tell(t, r)
+	eventually(t, "route arrived", func() bool { return a.len() == 1 })
+	a.tell(t, r)
+	eventually(t, "ours is the best one", func() bool { return a.len() == 0 })
+	a.tell(t, withdrawal(r))
+	eventually(t, "route back", func() bool { return a.len() == 1 })
+}
+
 func TestBatchIsReducedToItsLastWord(t *testing.T) { onBothEngines(t, batchIsReducedToItsLastWord) }
 
 func batchIsReducedToItsLastWord(t *testing.T, pair pairing) {
