@@ -32,13 +32,14 @@ func hasTables(ctx context.Context, s *server.BgpServer) map[config.Family]bool 
 
 // paths converts a batch. What cannot be converted is logged and left out: it
 // is a mistake of ours, and the other paths are none the worse for it. A family
-// that no neighbour speaks is a mistake of the configuration, and logged once.
+// that no neighbour speaks is a mistake of the configuration, and logged once;
+// but membership is for neighbours that speak it, if there are any.
 func (e *embedded) paths(batch []bridge.Update) []*apiutil.Path {
 	now := time.Now().Unix()
 	paths := make([]*apiutil.Path, 0, len(batch))
 	for i := range batch {
 		if f := familyOfNLRI(batch[i].NLRI); !e.tables[f] {
-			if !e.missing[f] {
+			if f != config.FamilyRTC && !e.missing[f] {
 				e.missing[f] = true
 				e.log.WithField("family", f).Error("BGP paths left out: the family is not enabled")
 			}

@@ -497,6 +497,7 @@ func TestFamilyThatIsNotEnabledIsSaidOnce(t *testing.T) {
 	h.tell(t,
 		vpnRoute("192.0.2.1:1", "10.0.0.0/8", 16, attributes),
 		vpnRoute("192.0.2.1:1", "11.0.0.0/8", 16, attributes),
+		bridge.Update{NLRI: bridge.NLRI{Kind: bridge.Membership}, Attributes: attributes},
 		prefixRoute("192.0.2.1:1", "10.0.0.0/8", 200, attributes))
 	h.tell(t, vpnRoute("192.0.2.1:1", "12.0.0.0/8", 16, attributes))
 	if n := entries(t, e); n != 1 {
