@@ -15,6 +15,7 @@ type VPNOptions struct {
 	Locator   string   // instead of Label: prefix of its SIDs (RFC 9252)
 	NextHop   string   // BGP next hop of its routes; "": FRR chooses
 	Connected []string // addresses with lengths on the customer link; redistributed
+	IBGP      bool     // neighbours of the own AS are route reflector clients
 }
 
 // Families are those of the VRF, in FRR's words.
@@ -58,6 +59,9 @@ router bgp {{.ASN}}
 {{- range $.Neighbors}}
 {{- if .Speaks $family}}
   neighbor {{.Address}} activate
+{{- if $.IBGP}}
+  neighbor {{.Address}} route-reflector-client
+{{- end}}
 {{- end}}
 {{- end}}
  exit-address-family
