@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func (a *adjOut) send(batch []Update) error {
 			fault("%v withdrawn without being announced", u.NLRI)
 		case u.Withdraw:
 			delete(a.routes, u.NLRI)
-		case old != nil && old.NextHop == u.Attributes.NextHop:
+		case old != nil && reflect.DeepEqual(old, u.Attributes):
 			fault("%v announced twice", u.NLRI)
 		default:
 			a.routes[u.NLRI] = u.Attributes
