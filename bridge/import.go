@@ -79,17 +79,32 @@ func (g *BGP) announce(u *Update) {
 }
 
 // reorder gives the routes of ranks whose preference has changed the new one.
-// It takes time in proportion to all that is imported, for each such rank.
+// It looks at all that is imported, once.
 func (g *BGP) reorder() {
-	for _, x := range g.standings.ranks.shifts() {
-		g.routes.all(func(k routeKey, number uint32) {
-			s := g.standings.at(number)
-			for i := range s.places {
-				if s.places[i].rank == x.rank {
-					g.say(s.sender, k.prefix, s.places[i])
+	shifts := g.standings.ranks.shifts()
+	if len(shifts) == 0 {
+		return
+	}
+	turn := make(map[rank]int, len(shifts))
+	for i, x := range shifts {
+		turn[x.rank] = i
+	}
+	concerned := g.standings.ranked(turn)
+	turns := make([][]routeKey, len(shifts))
+	g.routes.all(func(k routeKey, number uint32) {
+		for _, i := range concerned[number] {
+			turns[i] = append(turns[i], k)
+		}
+	})
+	for i, keys := range turns {
+		for _, k := range keys {
+			s := g.standings.at(g.routes.get(k))
+			for j := range s.places {
+				if s.places[j].rank == shifts[i].rank {
+					g.say(s.sender, k.prefix, s.places[j])
 				}
 			}
-		})
+		}
 	}
 }
 

@@ -195,6 +195,19 @@ func (s *standings) unchain(number uint32) {
 	}
 }
 
+// ranked returns, by standing, the turns of the ranks that it has, each once.
+func (s *standings) ranked(turn map[rank]int) [][]int {
+	all := make([][]int, len(s.all))
+	for number := range s.all {
+		for _, p := range s.all[number].places {
+			if i, ok := turn[p.rank]; ok && !slices.Contains(all[number], i) {
+				all[number] = append(all[number], i)
+			}
+		}
+	}
+	return all
+}
+
 // stale returns how many routes are LLGR_STALE.
 func (s *standings) stale() (n int) {
 	for i := range s.all {
