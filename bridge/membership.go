@@ -26,7 +26,8 @@ const linger = 60 * time.Second
 
 // memberships are the route targets that BGP is asked for.
 type memberships struct {
-	targets map[rib.VNI][]RouteTarget // by VNI that wants them: of its imports and of import-from; fixed
+	targets map[rib.VNI][]RouteTarget // of imports, by VNI; the zero one stands for all; fixed
+	from    map[rib.VNI][]uint32      // import-from, by VNI; fixed
 	always  []rib.VNI                 // wanted whoever subscribes; fixed
 	common  *Attributes               // of all memberships; fixed
 
@@ -57,29 +58,25 @@ func newMemberships(cfg *config.Config) *memberships {
 	}
 	m := &memberships{
 		targets: map[rib.VNI][]RouteTarget{},
+		from:    map[rib.VNI][]uint32{},
 		common:  &Attributes{NextHop: netip.IPv4Unspecified()},
 		wanted:  map[rib.VNI]*interest{},
 	}
-	own := map[uint32][]RouteTarget{}
-	for _, v := range cfg.VNIs {
+	for i := range cfg.VNIs {
+		v := &cfg.VNIs[i]
+		vni := rib.VNI(v.VNI)
+		m.targets[vni], m.from[vni] = []RouteTarget{}, slices.Clone(v.ImportFrom)
 		for _, match := range v.Import.Targets {
 			target := match.Target
 			if match.Any {
 				target = RouteTarget{} // no prefix of a membership leaves the AS open and not the number
 			}
-			own[v.VNI] = append(own[v.VNI], target)
+			m.targets[vni] = append(m.targets[vni], target)
 		}
 		// A server wants all, and what is originated waits for no subscriber.
 		if len(cfg.MetalBond.Servers) > 0 || len(v.Originate) > 0 {
-			m.always = append(m.always, rib.VNI(v.VNI))
+			m.always = append(m.always, vni)
 		}
-	}
-	for _, v := range cfg.VNIs {
-		list := slices.Clone(own[v.VNI])
-		for _, from := range v.ImportFrom {
-			list = append(list, own[from]...)
-		}
-		m.targets[rib.VNI(v.VNI)] = list
 	}
 	return m
 }
@@ -141,9 +138,15 @@ func (m *memberships) changed() {
 	}
 }
 
-// vnis are those whose routes are wanted. mu is held.
+// vnis are those whose routes are wanted: what is read, and what that has by
+// import-from. mu is held.
 func (m *memberships) vnis() []rib.VNI {
 	list := slices.AppendSeq(slices.Clone(m.always), maps.Keys(m.wanted))
+	for _, vni := range list {
+		for _, from := range m.from[vni] {
+			list = append(list, rib.VNI(from))
+		}
+	}
 	slices.Sort(list)
 	return slices.Compact(list)
 }

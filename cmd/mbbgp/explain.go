@@ -59,6 +59,9 @@ func printExplanation(w io.Writer, e *api.Explanation) {
 	if !e.Configured {
 		printf(w, "The VNI is not in the configuration, so BGP has no part in it.\n")
 	}
+	if e.NotAsked {
+		printf(w, "No hypervisor reads the VNI, so neighbors with route target constraint are not asked for its routes.\n")
+	}
 	if o := e.Originated; o != nil {
 		printf(w, "The VNI originates it toward hypervisors: %s\n", originated(o))
 	}

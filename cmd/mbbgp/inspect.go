@@ -34,6 +34,10 @@ func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
 			explainConfigured(&e, &v)
 		}
 	}
+	m := g.Memberships()
+	e.NotAsked = m.Spoken && !slices.Contains(m.VNIs, vni) && slices.ContainsFunc(d.vnis, func(v config.VNI) bool {
+		return rib.VNI(v.VNI) == vni && len(v.Import.Targets) > 0
+	})
 	if d.speaker == nil {
 		return e, nil
 	}

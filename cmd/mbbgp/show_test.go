@@ -72,6 +72,7 @@ BGP
 
 func TestExplanationOfConfiguredPrefixesReads(t *testing.T) {
 	const want = `vni 100, 0.0.0.0/0
+No hypervisor reads the VNI, so neighbors with route target constraint are not asked for its routes.
 The VNI originates it toward hypervisors: no BGP path offers it any more, in its hold-down
 It is an aggregate of the VNI: exported yes, 2 prefixes inside it
 
@@ -83,7 +84,7 @@ BGP
 `
 	var got strings.Builder
 	printExplanation(&got, &api.Explanation{
-		VNI: 100, Configured: true, Prefix: netip.MustParsePrefix("0.0.0.0/0"),
+		VNI: 100, Configured: true, NotAsked: true, Prefix: netip.MustParsePrefix("0.0.0.0/0"),
 		Originated: &api.Originated{Present: true}, Aggregate: &api.Aggregate{Exported: true, Contributors: 2},
 	})
 	if got.String() != want {

@@ -29,7 +29,8 @@ const (
 // the policy between them says of each.
 type Explanation struct {
 	VNI        rib.VNI        `json:"vni"`
-	Configured bool           `json:"configured"` // otherwise the VNI is MetalBond's only
+	Configured bool           `json:"configured"`         // otherwise the VNI is MetalBond's only
+	NotAsked   bool           `json:"notAsked,omitempty"` // nobody reads the VNI, and neighbors send only what they are asked for
 	Prefix     netip.Prefix   `json:"prefix"`
 	Originated *Originated    `json:"originated,omitempty"` // if the VNI originates it toward hypervisors
 	Aggregate  *Aggregate     `json:"aggregate,omitempty"`  // if it is an aggregate of the VNI
