@@ -19,28 +19,28 @@ const (
 	ChannelClosed  Reason = "channel-closed"   // the session is over
 
 	// BGP into the table (BGP.Import), for the route as a whole.
-	KindUnsupported Reason = "kind-unsupported"      // neither type 5 nor type 2
+	KindUnsupported Reason = "kind-unsupported"      // neither EVPN type 5 or type 2, nor VPN, nor unicast
 	NoIP            Reason = "no-ip"                 // type 2 of a MAC only
 	NoL3VNI         Reason = "no-l3-vni"             // type 2 without second label: bridged, not routed
-	OwnDomain       Reason = "own-domain"            // carries this domain's Site-of-Origin
 	OverlayIndex    Reason = "overlay-index"         // type 5 with gateway IP or ESI: not supported
-	NoLabel         Reason = "no-label"              // type 5 with neither label nor overlay index (RFC 9136 section 3.1)
+	NoLabel         Reason = "no-label"              // neither SID nor label: type 5 (RFC 9136 section 3.1) and VPN
+	OwnDomain       Reason = "own-domain"            // carries this domain's Site-of-Origin
+	DPath           Reason = "d-path"                // this domain is in its D-PATH
 	Tunnel          Reason = "encapsulation"         // a tunnel type that the bridge does not map
 	NoRouterMAC     Reason = "no-router-mac"         // VXLAN without a usable Router's MAC (RFC 9136 section 4.4.1)
 	BGPNextHop      Reason = "bgp-next-hop"          // IP-in-IP without IPv6 next hop of somebody else
+	Lossless        Reason = "lossless"              // its large communities contradict each other
 	SRv6Behavior    Reason = "srv6-behavior"         // an endpoint behaviour that does not deliver packets of the prefix's family
 	SRv6Structure   Reason = "srv6-structure"        // a SID structure that no SID has, or that the label has no room for
 	SRv6SID         Reason = "srv6-sid"              // a SID that packets cannot be sent to, or one of ours
-	DPath           Reason = "d-path"                // this domain is in its D-PATH
-	Lossless        Reason = "lossless"              // its large communities contradict each other
 	NoTarget        Reason = "no-target"             // no VNI imports any of its route targets
 	NeighborLimit   Reason = "neighbor-max-prefixes" // the neighbour is full
 
-	// BGP into the table, for one VNI whose targets match.
+	// BGP into the table, for one VNI that could import it.
 	Filtered  Reason = "prefix-filter" // the VNI's prefix rules; in both directions
-	NoGateway Reason = "no-gateway"    // into a VNI without gateway address, though packets have to go through one
 	HopType   Reason = "next-hop-type" // not one of import.types, or of export.types; in both directions
 	Policy    Reason = "policy"        // a rule of the VNI refuses it; in both directions
+	NoGateway Reason = "no-gateway"    // into a VNI without gateway address, though packets have to go through one
 
 	// The table into BGP (BGP.Export), for one next hop.
 	FromBGP     Reason = "from-bgp"      // learnt from BGP
