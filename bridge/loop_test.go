@@ -56,7 +56,9 @@ type session struct {
 
 var worldVNIs = []rib.VNI{200, 300}
 
-func newWorld(t *rapid.T, domains int) *world {
+// newWorld makes a world. If leaks, the two VNIs of each bridge have each
+// other's routes.
+func newWorld(t *rapid.T, domains int, leaks bool) *world {
 	w := &world{t: t, fabric: map[NLRI]Update{}}
 	for d := range domains {
 		dom := &domain{number: d, server: rib.New(rib.Options{})}
@@ -67,6 +69,9 @@ func newWorld(t *rapid.T, domains int) *world {
 			cfg.VXLAN.Local = cfg.RouterID
 			cfg.Domain = soo(t, fmt.Sprintf("65001:%d", d+1))
 			cfg.VNIs = cfg.VNIs[:2]
+			if leaks {
+				cfg.VNIs[0].ImportFrom, cfg.VNIs[1].ImportFrom = []uint32{300}, []uint32{200}
+			}
 			if other := 1 - d; domains > 1 { // own.go says why
 				cfg.MetalBond.Gateways = append(cfg.MetalBond.Gateways, prefix("2001:db8:9::/64"),
 					prefix(fmt.Sprintf("2001:db8:1:%d::/64", other)), prefix(fmt.Sprintf("2001:db8:2:%d::/64", other)))
@@ -78,7 +83,7 @@ func newWorld(t *rapid.T, domains int) *world {
 			s.channel, s.client = s.Open(rib.Server, "server"), s.Open(rib.Client, "client")
 			s.origin = dom.server.NewOrigin(rib.OriginInfo{Source: rib.Client, Name: s.name})
 			for _, vni := range worldVNIs {
-				s.up = append(s.up, &session{vni, s.Table().NewReader(vni, rib.ReaderOptions{Sources: rib.Sources(rib.Static, rib.Client, rib.BGP)})})
+				s.up = append(s.up, &session{vni, s.Table().NewReader(vni, rib.ReaderOptions{Sources: rib.Sources(rib.Static, rib.Client, rib.BGP, rib.Leaked)})})
 				s.down = append(s.down, &session{vni, dom.server.NewReader(vni, rib.ReaderOptions{Except: []rib.Origin{s.origin}})})
 			}
 			dom.bridges = append(dom.bridges, s)
@@ -87,6 +92,7 @@ func newWorld(t *rapid.T, domains int) *world {
 		w.domains = append(w.domains, dom)
 	}
 	for _, s := range w.sites {
+		leaking(t, s.Bridge)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- s.BGP().Export(ctx, func(u []Update) error { w.reflect(s, u); return nil }) }()
@@ -203,7 +209,7 @@ func (w *world) settle() {
 // before, as both are on one connection.
 func (w *world) replay(s *site, vni rib.VNI) {
 	i := slices.Index(worldVNIs, vni)
-	for w.pump(s, 1+i, 50)+w.pump(s, 3+i, 50) > 0 {
+	for synctest.Wait(); w.pump(s, 1+i, 50)+w.pump(s, 3+i, 50) > 0; synctest.Wait() {
 	}
 	s.domain.server.Walk(vni, func(i rib.RouteInfo) bool {
 		_ = s.channel.Announce(vni, i.Prefix, i.NextHop)
@@ -234,17 +240,19 @@ func (w *world) check(native []map[rib.VNI]map[string]bool) {
 }
 
 func TestBridgesDoNotLoopOrFlap(t *testing.T) {
-	for domains := 1; domains <= 2; domains++ {
-		t.Run(fmt.Sprintf("%d domains", domains), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				rapid.Check(bubbled{t}, func(t *rapid.T) { churn(t, domains) })
+	for _, leaks := range []bool{false, true} {
+		for domains := 1; domains <= 2; domains++ {
+			t.Run(fmt.Sprintf("%d domains, leaks %v", domains, leaks), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					rapid.Check(bubbled{t}, func(t *rapid.T) { churn(t, domains, leaks) })
+				})
 			})
-		})
+		}
 	}
 }
 
-func churn(t *rapid.T, domains int) {
-	w := newWorld(t, domains)
+func churn(t *rapid.T, domains int, leaks bool) {
+	w := newWorld(t, domains, leaks)
 	native := make([]map[rib.VNI]map[string]bool, domains)
 	for d := range native {
 		native[d] = map[rib.VNI]map[string]bool{200: {}, 300: {}}
@@ -317,6 +325,9 @@ func churn(t *rapid.T, domains int) {
 		"all messages arrive": func(t *rapid.T) {
 			w.settle()
 			w.check(native)
+			for _, s := range w.sites {
+				checkLeaks(t, s.Bridge)
+			}
 		},
 	})
 	// Everybody who owns a route takes it back: then nothing may stay.
@@ -342,8 +353,13 @@ func churn(t *rapid.T, domains int) {
 		}
 		wantNothingKept(t, s.BGP())
 	}
-	// A change reaches each of the other sessions a bounded number of times.
-	if limit := changes * 10 * len(w.sites); w.moved > limit {
+	// A change reaches each of the other sessions a bounded number of times, and
+	// with leaks is one in two VNIs.
+	limit := changes * 10 * len(w.sites)
+	if leaks {
+		limit *= 2
+	}
+	if w.moved > limit {
 		t.Fatalf("%d changes moved %d messages", changes, w.moved)
 	}
 }
