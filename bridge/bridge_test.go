@@ -135,9 +135,14 @@ func warnings(h *logtest.Hook) int {
 
 func TestContradictionsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*config.Config){
-		"a VNI twice":                     func(c *config.Config) { c.VNIs[1].VNI = 200 },
-		"a VNI that no label carries":     func(c *config.Config) { c.VNIs[1].VNI = 1 << 24 },
-		"a route distinguisher twice":     func(c *config.Config) { c.VNIs[0].RD, c.VNIs[2].RD = RD{7: 1}, RD{7: 1} },
+		"a VNI twice":                            func(c *config.Config) { c.VNIs[1].VNI = 200 },
+		"a VNI that no label carries":            func(c *config.Config) { c.VNIs[1].VNI = 1 << 24 },
+		"a route distinguisher twice":            func(c *config.Config) { c.VNIs[0].RD, c.VNIs[2].RD = RD{7: 1}, RD{7: 1} },
+		"an encapsulation that a family has not": func(c *config.Config) { c.VNIs[0].Family = config.VNIFamilyVPN },
+		"aggregates of hypervisors":              func(c *config.Config) { c.VNIs[1].Aggregates = []config.Aggregate{{Prefix: prefix("10.0.0.0/8")}} },
+		"MPLS without labels": func(c *config.Config) {
+			c.VNIs[0].Family, c.VNIs[0].Encapsulation = config.VNIFamilyVPN, config.EncapMPLS
+		},
 		"BGP without IPv4 router-id":      func(c *config.Config) { c.RouterID = addr("2001:db8::1") },
 		"BGP without local VXLAN address": func(c *config.Config) { c.VXLAN.Local = netip.Addr{} },
 	} {

@@ -70,10 +70,14 @@ func (a *adjOut) take(t fataler) []string {
 	}
 	var all []string
 	for _, u := range a.sent {
+		name := u.NLRI.String()
+		if u.NLRI.Kind == IPPrefix {
+			name = fmt.Sprintf("%v %v", u.NLRI.RD, u.NLRI.Prefix)
+		}
 		if u.Withdraw {
-			all = append(all, fmt.Sprintf("-%v %v", u.NLRI.RD, u.NLRI.Prefix))
+			all = append(all, "-"+name)
 		} else {
-			all = append(all, fmt.Sprintf("+%v %v %v", u.NLRI.RD, u.NLRI.Prefix, u.Attributes.NextHop))
+			all = append(all, fmt.Sprintf("+%s %v", name, u.Attributes.NextHop))
 		}
 	}
 	a.sent = nil
@@ -267,6 +271,13 @@ func TestWhatIsNotExported(t *testing.T) {
 		if v := b.BGP().ExplainExport(300, p, rib.Path{NextHop: nat}); v.Reason != Accepted || v.NextHop != nat {
 			t.Errorf("explained as %+v", v)
 		}
+		elsewhere := rib.NextHop{Target: addr("2001:db8:1::1"), TargetVNI: 100}
+		if v := b.BGP().ExplainExport(200, p, rib.Path{NextHop: elsewhere}); v.Reason != TargetVNI {
+			t.Errorf("explained as %+v", v)
+		}
+		if v := b.BGP().ExplainExport(300, p, rib.Path{NextHop: elsewhere}); v.Reason != Accepted {
+			t.Errorf("explained as %+v", v)
+		}
 	})
 }
 
@@ -320,9 +331,12 @@ func TestMoreNextHopsThanDistinguishers(t *testing.T) {
 		out, stop := startExport(b.BGP())
 		for i := range slots + 3 {
 			announce(t, c, 300, "10.0.0.1/32", fmt.Sprintf("2001:db8:1::%x", i+1))
+			if i%64 == 0 {
+				synctest.Wait()
+			}
 		}
 		synctest.Wait()
-		if s := b.BGP().Stats().VNIs[1].Exported; len(out.take(t)) != slots || s.Routes != slots || s.Refused[SlotLimit] < 3 {
+		if s := b.BGP().Stats().VNIs[1].Exported; len(out.take(t)) != slots || s.Routes != slots || s.Refused[SlotLimit] != 3 {
 			t.Errorf("%d routes, refused %v", s.Routes, s.Refused)
 		}
 		withdraw(t, c, 300, "10.0.0.1/32", "2001:db8:1::1")
@@ -393,6 +407,83 @@ func TestImportDoesNotWaitForExport(t *testing.T) {
 		}
 		cancel()
 		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRulesOfAnExport(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.VNIs[0].Export.Rules = named(
+		config.Rule{Name: "low", When: config.Match{NextHops: []netip.Prefix{prefix("2001:db8:1::1/128")}}, Set: config.Set{LocalPref: number(50)}},
+		config.Rule{Name: "no networks", When: config.Match{Prefixes: []config.PrefixRule{{Prefix: prefix("10.0.0.0/8"), LE: 31}}}, Then: config.ThenRefuse},
+	)
+	exporting(t, cfg, func(t *testing.T, b *Bridge, c *Channel, heard func(...string)) {
+		announce(t, c, 200, "10.0.0.0/24", "2001:db8:1::1")
+		announce(t, c, 200, "10.0.0.1/32", "2001:db8:1::2")
+		heard("+192.0.2.1:200 10.0.0.1/32 192.0.2.1")
+		announce(t, c, 200, "10.0.0.1/32", "2001:db8:1::1") // the lowest next hop's set counts
+		heard("+192.0.2.1:200 10.0.0.1/32 192.0.2.1")
+		announce(t, c, 200, "10.0.0.1/32", "2001:db8:1::3")
+		heard()
+		withdraw(t, c, 200, "10.0.0.1/32", "2001:db8:1::1")
+		heard("+192.0.2.1:200 10.0.0.1/32 192.0.2.1")
+		path := rib.Path{NextHop: hop("2001:db8:1::1")}
+		if v := b.BGP().ExplainExport(200, prefix("10.0.0.0/24"), path); v.Reason != Policy || v.Detail != "export rule no networks" {
+			t.Errorf("explained as %+v", v)
+		}
+		if v := b.BGP().ExplainExport(200, prefix("10.0.0.1/32"), path); v.Reason != Accepted || v.Detail != "" {
+			t.Errorf("explained as %+v", v)
+		}
+		s := b.BGP().Stats().VNIs[0].Exported
+		if want := []RuleStats{{"low", 2, 0}, {"no networks", 1, 1}}; !slices.Equal(s.Rules, want) || s.Refused[Policy] != 1 {
+			t.Errorf("%v and %v, want %v", s.Rules, s.Refused, want)
+		}
+	})
+}
+
+func TestUnicastPrefixOfSeveralVNIs(t *testing.T) {
+	cfg := testConfig(t)
+	for i := range 2 {
+		v := &cfg.VNIs[i]
+		v.Family, v.Encapsulation, v.Export = config.VNIFamilyUnicast, config.EncapNone, config.Export{}
+		v.Export.Rules = named(config.Rule{Set: config.Set{MED: number(v.VNI)}})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, cfg)
+		c := b.Open(rib.Client, "c")
+		out, stop := startExport(b.BGP())
+		heard := func(want ...uint32) {
+			t.Helper()
+			synctest.Wait()
+			var got []uint32
+			for _, u := range out.sent {
+				if u.Withdraw {
+					got = append(got, 0)
+				} else {
+					got = append(got, *u.Attributes.MED)
+				}
+			}
+			if out.take(t); !slices.Equal(got, want) {
+				t.Errorf("heard %v, want %v", got, want)
+			}
+		}
+		announce(t, c, 300, "10.0.0.1/32", "2001:db8:1::1")
+		heard(300)
+		announce(t, c, 200, "10.0.0.1/32", "2001:db8:1::2")
+		heard(200)
+		if v := b.BGP().ExplainExport(300, prefix("10.0.0.1/32"), rib.Path{NextHop: hop("2001:db8:1::1")}); v.Reason != OtherVNI {
+			t.Errorf("explained as %+v", v)
+		}
+		withdraw(t, c, 200, "10.0.0.1/32", "2001:db8:1::2")
+		heard(300)
+		announce(t, c, 200, "10.0.0.1/32", "2001:db8:1::2")
+		heard(200)
+		withdraw(t, c, 300, "10.0.0.1/32", "2001:db8:1::1")
+		heard()
+		withdraw(t, c, 200, "10.0.0.1/32", "2001:db8:1::2")
+		heard(0)
+		if err := stop(); err != nil {
 			t.Error(err)
 		}
 	})
