@@ -104,7 +104,7 @@ type Preference uint8
 // MetalBond peer says: otherwise two gateways could each hide their own route
 // behind the other's.
 const (
-	Relayed       Preference = 50  // through a gateway, said by a MetalBond peer
+	Relayed       Preference = 50  // through a gateway, said by a MetalBond peer; or another VNI's, leaked
 	Redistributed Preference = 100 // learnt from another protocol; worse and better paths are 51 to 199
 	Native        Preference = 200 // announced in MetalBond by who owns it
 )

@@ -121,7 +121,7 @@ func preference(n int) string {
 	case rib.Redistributed:
 		return fmt.Sprintf("redistributed (%d)", n)
 	case rib.Relayed:
-		return fmt.Sprintf("relayed by another gateway (%d)", n)
+		return fmt.Sprintf("relayed (%d)", n)
 	}
 	return fmt.Sprintf("preference %d", n)
 }

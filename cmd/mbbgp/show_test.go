@@ -18,12 +18,12 @@ func TestExplanationReads(t *testing.T) {
 		NextHops: []api.ExplainedHop{
 			{
 				Target: netip.MustParseAddr("2001:db8:1::7"), Type: "nat", NATFrom: 1024, NATTo: 2048, Visible: true,
-				Claims: []api.Claim{{Source: "client", Name: "[2001:db8::5]:40000", Preference: 200}, {Source: "server", Name: "a:4711", Preference: 200}},
+				Claims: []api.Claim{{Source: "client", Name: "[2001:db8::5]:40000", Preference: 200}, {Source: "bgp", Name: "192.0.2.9", Preference: 108}},
 				Export: api.Verdict{Reason: "next-hop-type", Detail: "10.1.0.7/32 by 2001:db8:1::7#nat#1024#2048 from client"},
 			},
 			{
 				Target: netip.MustParseAddr("2001:db8:f::100"), TargetVNI: 100, Type: "standard",
-				Claims: []api.Claim{{Source: "leaked", Name: "vni 100", Preference: 49}},
+				Claims: []api.Claim{{Source: "leaked", Name: "vni 100", Preference: 50}},
 				Export: api.Verdict{Reason: "not-preferred"},
 			},
 		},
@@ -42,13 +42,13 @@ MetalBond
   via 2001:db8:1::7
     type            nat, ports 1024 to 2048
     said by         client [2001:db8::5]:40000, native (200)
-    said by         server a:4711, native (200)
+    said by         bgp 192.0.2.9, preference 108
     clients see it  yes
     to BGP          refused: next-hop-type: 10.1.0.7/32 by 2001:db8:1::7#nat#1024#2048 from client
   via 2001:db8:f::100
     type            standard
     target vni      100
-    said by         leaked vni 100, preference 49
+    said by         leaked vni 100, relayed (50)
     clients see it  no
     to BGP          refused: not-preferred
 
