@@ -22,11 +22,15 @@ import (
 // With a restart time the neighbours keep ours, over our own restart. We say in
 // our OPEN that we have restarted, and an End-of-RIB says which of the old
 // routes are good no longer. But it is MetalBond clients that fill our table,
-// and they have to come back first. So for half the restart time after a
-// session is up nothing is announced, only received, and the neighbours forward
-// by the old routes meanwhile; this is the deferral of route selection of
-// RFC 4724 section 4.1. GoBGP ends it early, when all neighbours have sent their
-// End-of-RIB. The absentee prevents that: a neighbour that never comes.
+// and they have to come back first. So for half the restart time after our start
+// nothing is announced, only received, and the neighbours forward by the old
+// routes meanwhile; this is the deferral of route selection of RFC 4724 section
+// 4.1. GoBGP counts from when a session is up, and ends it early when all
+// neighbours have sent their End-of-RIB. The absentee prevents that: a neighbour
+// that never comes.
+//
+// Dynamic neighbours are not told that we have restarted, GoBGP does not do it;
+// they drop our old routes when we are back.
 
 // absentee is an address in the prefix of which nothing ever comes (RFC 6666).
 var absentee = netip.MustParseAddr("100::4:7:2:4")
