@@ -112,11 +112,11 @@ func groupOf(n *NLRI) group { return group{n.Kind, n.RD, n.EthernetTag, n.Path} 
 
 // put makes next, 0 for none, the standing of an NLRI.
 func (g *BGP) put(n *NLRI, p netip.Prefix, next uint32) {
-	number := g.standings.groups[groupOf(n)]
-	if number == 0 || !p.IsValid() {
+	x := g.standings.groupOf(n, next)
+	if x == 0 || !p.IsValid() {
 		return // nothing of the kind was imported
 	}
-	k := routeKey{number, p}
+	k := routeKey{x, p}
 	if n.Kind == MACIP {
 		g.putMAC(k, n.MAC, next)
 		return

@@ -102,6 +102,15 @@ func newStandings(t *rib.Table, log logrus.FieldLogger) standings {
 // at returns a standing; that of 0 has no places.
 func (s *standings) at(number uint32) *standing { return &s.all[number] }
 
+// groupOf returns the number of the group of an NLRI, that of its next standing
+// if it gets one; 0: nothing of the group was imported.
+func (s *standings) groupOf(n *NLRI, next uint32) uint32 {
+	if next != 0 {
+		return s.all[next].sender.group
+	}
+	return s.groups[groupOf(n)]
+}
+
 // find returns the number of the standing of places that n says in group x,
 // making it if it is new. It is forgotten unless hold follows. What a new one
 // does to the ranks is to be applied before it is used (ranks.shifts).
