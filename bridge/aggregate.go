@@ -118,6 +118,32 @@ func (x *aggregates) stats() []AggregateStats {
 	return all
 }
 
+// summarise tells the aggregates of a change of p from old to now. It reports
+// whether the prefix is to be dealt with at once.
+func (f *feed) summarise(p netip.Prefix) bool {
+	s := &f.network.out
+	was, is := len(s.old.forms) > 0, len(s.now.forms) > 0
+	switch {
+	case is && !was:
+		s.aggregates.contribute(p, 1)
+	case was && !is:
+		s.aggregates.contribute(p, -1)
+	}
+	if s.aggregates.suppress(p) {
+		if is && !was {
+			s.refused[SummaryOnly]++
+		}
+		s.old.forms, s.now.forms = s.old.forms[:0], s.now.forms[:0]
+	}
+	a := s.aggregates.byPrefix[p]
+	if a == nil {
+		return true
+	}
+	a.own.set(&s.now)
+	s.aggregates.unsettle(a)
+	return false
+}
+
 // settle appends what the changes of a batch mean for aggregates.
 func (f *feed) settle(batch []Update) []Update {
 	s := &f.network.out
