@@ -273,6 +273,7 @@ func churn(t *rapid.T, domains int, leaks bool) {
 		if rapid.Bool().Draw(t, "straight") {
 			a = ipipPath(fmt.Sprintf("2001:db8:9::%d", rapid.IntRange(1, 2).Draw(t, "hop")), rt(65000, 300))
 		}
+		a.ASPathLength = rapid.Uint16Range(1, 3).Draw(t, "ASes")
 		return say(n, a)
 	}
 	site := func(t *rapid.T) *site { return rapid.SampledFrom(w.sites).Draw(t, "bridge") }
