@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -68,6 +69,9 @@ func (a *asking) get(ctx context.Context, from url.URL) ([]byte, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
+		if inner := new(url.Error); errors.As(err, &inner) {
+			err = inner.Err // without the URL
+		}
 		return nil, fmt.Errorf("no bridge answers: %w\nRun 'mbbgp run', or name its address with --http", err)
 	}
 	defer response.Body.Close()
