@@ -72,7 +72,7 @@ func (m *MetalBond) PaceFor(addr netip.Addr) Pace {
 // already.
 type BGP struct {
 	Attach           string            // attach: gRPC address of a gobgpd (v3) that runs already, HOST:PORT or unix:///PATH, in place of listen, api, gobgp-config, cluster-id and all neighbours; default "": the embedded speaker
-	AttachHold       time.Duration     // attach-hold: how long what a lost gobgpd said stays, 0s to 24h; default 90s
+	AttachHold       time.Duration     // attach-hold: how long what a lost gobgpd said stays, and in gobgpd what an mbbgp that died had said, 0s to 24h; default 90s
 	NextHops         []netip.Addr      // next-hops: own addresses, at most one of each family, that VPN and unicast routes through this gateway name as their next hop; default none: vxlan.local for VPN, each session's own address for unicast
 	LosslessASN      uint32            // lossless-asn: global administrator of the large communities that carry MetalBond's fields, the same in all bridges that exchange them; default asn
 	Settle           time.Duration     // settle: how long the MetalBond listener waits at the start for the routes of originate, 0s to 10m; default 10s

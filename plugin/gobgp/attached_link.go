@@ -29,7 +29,7 @@ const (
 	dialTimeout = 10 * time.Second
 	// probeInterval is how often gobgpd is asked whether it still runs the same
 	// BGP: a stop of that through the API ends no stream.
-	probeInterval = 10 * time.Second
+	probeInterval = 3 * time.Second
 	// probeTimeout is longer than gobgpd is busy with the end of a session that
 	// had a million routes, some 40 s.
 	probeTimeout = time.Minute

@@ -18,6 +18,7 @@ import (
 type gobgpd struct {
 	t    testing.TB
 	args []string
+	file string // its configuration
 	api  string // as bgp.attach wants it
 	cmd  *exec.Cmd
 	log  *os.File
@@ -47,11 +48,11 @@ func startGobgpd(t testing.TB, cfg *config.Config) *gobgpd {
 	d := &gobgpd{t: t, api: unixScheme + filepath.Join(dir, "api")}
 	d.args = []string{"--api-hosts", d.api, "--pprof-disable"}
 	if cfg != nil {
-		file := filepath.Join(dir, "gobgpd.toml")
-		if err := os.WriteFile(file, []byte(gobgpdFile(cfg)), 0o600); err != nil {
+		d.file = filepath.Join(dir, "gobgpd.toml")
+		if err := os.WriteFile(d.file, []byte(gobgpdFile(cfg)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d.args = append(d.args, "-t", "toml", "-f", file)
+		d.args = append(d.args, "-t", "toml", "-f", d.file)
 	}
 	if d.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		t.Fatal(err)

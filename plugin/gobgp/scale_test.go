@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
@@ -68,13 +69,23 @@ func TestRoutesOfBeforeTheSessionArriveOnce(t *testing.T) {
 	counted(t, b, n, n, 0)
 }
 
-// BenchmarkExport announces 100,000 routes to GoBGP, without neighbour and
-// with one that takes them.
+// BenchmarkExport announces 100,000 routes to GoBGP, in this process and in a
+// gobgpd, without neighbour and with one that takes them.
 func BenchmarkExport(b *testing.B) {
 	const n = 100_000
 	b.Run("table", func(b *testing.B) {
 		h, _ := alone(b)
 		measure(b, n, func(routes []bridge.Update) { h.tell(b, routes...) })
+	})
+	b.Run("attached", func(b *testing.B) {
+		h, _ := startAttached(b, configuration(b, addresses(1)[0], 65001))
+		l := h.engine.(*attached).link
+		measure(b, n, func(routes []bridge.Update) {
+			h.tell(b, routes...)
+			if err := errors.Join(l.finish(), l.open()); err != nil { // gobgpd has taken all
+				b.Fatal(err)
+			}
+		})
 	})
 	b.Run("neighbor", func(b *testing.B) {
 		x, y := pair(b, 65001, 65002, nil)
