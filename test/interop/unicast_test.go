@@ -84,9 +84,9 @@ func frrUplink(n *lab.Node, sessions string, prefixes ...string) uplink {
 	}, func() { f.BGP.Kill() }, f.StartBGP}
 }
 
-// birdUplink originates prefixes, each with the attributes given in BIRD's
-// words, toward the bridges 10.0.0.N and 2001:db8::N for each N.
-func birdUplink(n *lab.Node, bridges []int, attributes map[string]string, prefixes ...string) uplink {
+// birdUplink originates prefixes in an AS, each with the attributes given in
+// BIRD's words, toward the bridges 10.0.0.N and 2001:db8::N for each N.
+func birdUplink(n *lab.Node, asn int, bridges []int, attributes map[string]string, prefixes ...string) uplink {
 	config := "router id 10.0.0.2;\n"
 	protocols := make(map[string]string)
 	for i, p := range prefixes {
@@ -95,8 +95,8 @@ func birdUplink(n *lab.Node, bridges []int, attributes map[string]string, prefix
 	}
 	for _, i := range bridges {
 		for _, s := range [][3]string{{"ipv4", "10.0.0.2", "10.0.0."}, {"ipv6", "2001:db8::2", "2001:db8::"}} {
-			config += fmt.Sprintf("protocol bgp %s_%d { local %s as 65000; neighbor %s%[2]d as 65001; "+
-				"connect retry time 1; error wait time 1, 1; %[1]s { import all; export where source = RTS_STATIC; }; }\n", s[0], i, s[1], s[2])
+			config += fmt.Sprintf("protocol bgp %s_%d { local %s as %d; neighbor %s%[2]d as 65001; "+
+				"connect retry time 1; error wait time 1, 1; %[1]s { import all; export where source = RTS_STATIC; }; }\n", s[0], i, s[1], asn, s[2])
 		}
 	}
 	b := n.BIRD(config)
@@ -124,11 +124,13 @@ func TestPublicRoutesCrossBetweenHypervisorAnd(t *testing.T) {
 	for _, row := range []struct {
 		name     string
 		sessions string
+		path     string // AS path of our routes
 		uplink   func(*lab.Node) uplink
 	}{
-		{"FRR over a session for each family", apart, func(n *lab.Node) uplink { return frrUplink(n, apart, offered...) }},
-		{"FRR over one session", together, func(n *lab.Node) uplink { return frrUplink(n, together, offered...) }},
-		{"BIRD over a session for each family", apart, func(n *lab.Node) uplink { return birdUplink(n, []int{1}, nil, offered...) }},
+		{"FRR over a session for each family", apart, "65001", func(n *lab.Node) uplink { return frrUplink(n, apart, offered...) }},
+		{"FRR over one session", together, "65001", func(n *lab.Node) uplink { return frrUplink(n, together, offered...) }},
+		{"BIRD over a session for each family", apart, "65001", func(n *lab.Node) uplink { return birdUplink(n, 65000, []int{1}, nil, offered...) }},
+		{"BIRD over iBGP", strings.ReplaceAll(apart, "65000", "65001"), "", func(n *lab.Node) uplink { return birdUplink(n, 65001, []int{1}, nil, offered...) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -152,8 +154,8 @@ func TestPublicRoutesCrossBetweenHypervisorAnd(t *testing.T) {
 			b.Do("announce 100#2001:db8:202::7/128#2001:db8::b")
 			for prefix, nexthop := range map[string]string{"198.18.0.7/32": "10.0.0.1", "2001:db8:202::7/128": "2001:db8::1"} {
 				r := lab.WaitTold(t, 10*time.Second, up, prefix, 1)[0]
-				if r.NextHop != nexthop || r.ASPath != "65001" || !slices.Equal(r.Communities, []string{"SoO:65001:1"}) {
-					t.Errorf("%s is %+v, want next hop %s, AS path 65001 and origin", prefix, r, nexthop)
+				if r.NextHop != nexthop || r.ASPath != row.path || !slices.Equal(r.Communities, []string{"SoO:65001:1"}) {
+					t.Errorf("%s is %+v, want next hop %s, AS path %q and origin", prefix, r, nexthop, row.path)
 				}
 			}
 			for _, p := range []string{"198.51.100.8/32", "198.51.100.9/32", "2001:db8:200::8/128", "198.51.100.0/24", "2001:db8:200::/48"} {
@@ -207,6 +209,60 @@ func TestPublicRoutesCrossBetweenHypervisorAnd(t *testing.T) {
 	}
 }
 
+func TestUnicastOverASessionOfTheOtherFamily(t *testing.T) {
+	const (
+		ipv4     = "ipv4 { import all; export none; }; "
+		ipv6     = "ipv6 { import all; export none; };"
+		extended = "ipv4 { import all; export none; extended next hop; }; "
+	)
+	for _, row := range []struct {
+		name          string
+		nexthops      string // bgp.next-hops
+		local, remote string // of the session, BIRD's and ours
+		channels      string
+		want4, want6  string // next hops of our routes; "": there are none
+	}{
+		{"IPv4 over IPv6 is not for who cannot take it", "", "2001:db8::2", "2001:db8::1", ipv4 + ipv6, "", "2001:db8::1"},
+		{"IPv4 over IPv6", "", "2001:db8::2", "2001:db8::1", extended + ipv6, "2001:db8::1", "2001:db8::1"},
+		{"IPv4 over IPv6 with an IPv4 next hop", "10.0.0.1", "2001:db8::2", "2001:db8::1", ipv4 + ipv6, "10.0.0.1", "2001:db8::1"},
+		{"IPv6 over IPv4 has no next hop", "", "10.0.0.2", "10.0.0.1", ipv4 + ipv6, "10.0.0.1", ""},
+		{"IPv6 over IPv4 with an IPv6 next hop", `"2001:db8::1"`, "10.0.0.2", "10.0.0.1", ipv4 + ipv6, "10.0.0.1", "2001:db8::1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			b := l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64").BIRD(fmt.Sprintf(`
+router id 10.0.0.2;
+protocol bgp bridge { local %s as 65000; neighbor %s as 65001; connect retry time 1; error wait time 1, 1; %s }
+`, row.local, row.remote, row.channels))
+			bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, fmt.Sprintf(`
+  next-hops: [%s]
+  neighbors: [{address: %q, asn: 65000, families: [ipv4, ipv6], timers: {connect-retry: 1s}}]
+`, row.nexthops, row.local), ""))
+			h := l.Node("h", "2001:db8::a/64").Hypervisor()
+			h.Connect(serverAt)
+			b.WaitEstablished("bridge", 20*time.Second)
+			var absent []string
+			for _, last := range []string{"1", "2"} { // when the second ones are there, the first ones have been sent
+				for prefix, nexthop := range map[string]string{"198.51.100." + last + "/32": row.want4, "2001:db8:2::" + last + "/128": row.want6} {
+					h.Do("announce 100#%s#2001:db8::a", prefix)
+					if nexthop == "" {
+						absent = append(absent, prefix)
+					} else if r := lab.WaitTold(t, 10*time.Second, b, prefix, 1)[0]; r.NextHop != nexthop {
+						t.Errorf("%s via %s, want %s", prefix, r.NextHop, nexthop)
+					}
+				}
+			}
+			for _, p := range absent {
+				lab.WaitTold(t, time.Second, b, p, 0)
+			}
+			if downs := bridge.Times("BGP session down"); downs > 0 {
+				t.Errorf("the session was lost %d times", downs)
+			}
+		})
+	}
+}
+
 // holds returns an error unless all routes are in the table of a hypervisor.
 func holds(h *lab.Hypervisor, routes ...string) error {
 	got := h.Routes()
@@ -235,7 +291,7 @@ func TestDefaultRouteStaysOverAFlapOfTheUplink(t *testing.T) {
 		uplink func(*lab.Node) uplink
 	}{
 		{"FRR", func(n *lab.Node) uplink { return frrUplink(n, apart, "0.0.0.0/0", "::/0") }},
-		{"BIRD", func(n *lab.Node) uplink { return birdUplink(n, []int{1}, nil, "0.0.0.0/0", "::/0") }},
+		{"BIRD", func(n *lab.Node) uplink { return birdUplink(n, 65000, []int{1}, nil, "0.0.0.0/0", "::/0") }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -307,7 +363,7 @@ func TestDefaultRouteIsThereWhenHypervisorsCanConnect(t *testing.T) {
 	if open() == nil {
 		t.Error("hypervisors can connect before there is an uplink")
 	}
-	up := birdUplink(uplinkNode, []int{1}, nil, "0.0.0.0/0", "::/0")
+	up := birdUplink(uplinkNode, 65000, []int{1}, nil, "0.0.0.0/0", "::/0")
 	lab.Eventually(t, 30*time.Second, "MetalBond listener", open)
 	if err := bridge.Holds(defaults...); err != nil {
 		t.Error("the listener is open: ", err)
@@ -339,7 +395,7 @@ func TestDefaultRouteIsThereWhenHypervisorsCanConnect(t *testing.T) {
 func TestDefaultRouteOfTwoBridgesOutlivesOneOfThem(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), []int{1, 3}, nil, "0.0.0.0/0", "::/0")
+	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), 65000, []int{1, 3}, nil, "0.0.0.0/0", "::/0")
 	var bridges []*lab.MetalBond
 	var servers []string
 	for _, i := range []int{1, 3} {
@@ -380,7 +436,7 @@ func TestDefaultRouteOfTwoBridgesOutlivesOneOfThem(t *testing.T) {
 func TestPolicyIsSeenByTheUplink(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), []int{1}, map[string]string{
+	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), 65000, []int{1}, map[string]string{
 		"203.0.113.0/25":     "bgp_community.add((65000, 1));",
 		"203.0.113.128/25":   "bgp_community.add((65000, 666));",
 		"203.0.112.0/24":     "bgp_large_community.add((65000, 6, 6)); bgp_community.add((65000, 1));",

@@ -119,6 +119,13 @@ func TestVPNRoutesWithLabelsCrossBetweenHypervisorAnd(t *testing.T) {
 			neighbors: []string{neighbor4, neighbor6},
 		},
 		{
+			name: "FRR over one IPv4 session",
+			edge: func(n *lab.Node) edge {
+				return frrEdge(n, lab.VPNOptions{Label: 102, Neighbors: []lab.FRRNeighbor{{Address: "10.0.0.1", ASN: 65001}}})
+			},
+			neighbors: []string{`address: 10.0.0.2, families: [vpnv4, vpnv6]`},
+		},
+		{
 			name: "BIRD over a session for each family",
 			edge: func(n *lab.Node) edge {
 				return birdEdge(n, vpn4, vpn6)
@@ -126,7 +133,7 @@ func TestVPNRoutesWithLabelsCrossBetweenHypervisorAnd(t *testing.T) {
 			neighbors: []string{neighbor4, neighbor6},
 		},
 		{
-			name: "BIRD over one session",
+			name: "BIRD over one IPv6 session",
 			edge: func(n *lab.Node) edge {
 				return birdEdge(n, "", vpn4over6+vpn6)
 			},
