@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -106,7 +107,12 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	if e.setup.multipath() {
 		e.several = newMultipath()
 	}
-	w := newWatcher(ctx, e.setup, to, e.several)
+	w := newWatcher(ctx, e.setup, to, e.several, func(neighbor netip.Addr) {
+		r := &api.ResetPeerRequest{Address: neighbor.String(), Communication: "graceful restart is over"}
+		if err := s.ResetPeer(ctx, r); err != nil {
+			e.log.WithError(err).WithField("neighbor", neighbor).Warn("stale BGP routes stay")
+		}
+	})
 	err := s.WatchEvent(ctx, server.WatchEventMessageCallbacks{
 		OnBestPath:   w.best,
 		OnPathEor:    w.endOfRIB,

@@ -277,6 +277,10 @@ func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.Fi
 	if p.GracefulRestart.Mode != config.GracefulRestartOff {
 		c.restart = gracefulRestart(&p.GracefulRestart)
 	}
+	if constrained := slices.DeleteFunc(slices.Clone(p.Families), hasTargets); len(constrained) > 0 && slices.Contains(p.Families, config.FamilyRTC) {
+		log.WithFields(logrus.Fields{"neighbors": path, "families": constrained}).
+			Warn("with rtc, these families reach only neighbors that want all route targets")
+	}
 	for _, f := range p.Families {
 		a := &api.AfiSafi{
 			Config:            &api.AfiSafiConfig{Family: apiFamily(families[f]), Enabled: true},
@@ -300,6 +304,11 @@ func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.Fi
 	}
 	return c, nil
 }
+
+// hasTargets reports whether routes of the family have route targets, or are
+// what says which are wanted. GoBGP holds back all others, too, from who has
+// not asked for all.
+func hasTargets(f config.Family) bool { return f <= config.FamilyVPNv6 || f == config.FamilyRTC }
 
 // membershipTime is how many seconds a neighbour has to say which route targets
 // it wants, before it is sent what it has asked for and an End-of-RIB.

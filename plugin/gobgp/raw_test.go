@@ -24,8 +24,9 @@ type raw struct {
 	heard []*bgp.BGPUpdate // guarded by mu; what it was sent
 }
 
-// withRaw starts a speaker of AS 65001 with a raw neighbour of AS 65000.
-func withRaw(t *testing.T) (*host, *raw, netip.Addr) {
+// withRaw starts a speaker of AS 65001 with a raw neighbour of AS 65000, which
+// has these capabilities beside EVPN.
+func withRaw(t *testing.T, caps ...bgp.ParameterCapabilityInterface) (*host, *raw, netip.Addr) {
 	t.Helper()
 	addrs := addresses(2)
 	cfg := configuration(t, addrs[0], 65001)
@@ -34,12 +35,20 @@ func withRaw(t *testing.T) (*host, *raw, netip.Addr) {
 	}}}
 	h := start(t, cfg)
 	settle(t, h)
-	return h, connect(t, h, addrs[1], bgp.NewCapMultiProtocol(bgp.RF_EVPN)), addrs[1]
+	return h, connect(t, h, addrs[1], append(caps, bgp.NewCapMultiProtocol(bgp.RF_EVPN))...), addrs[1]
 }
 
 // connect makes a raw neighbour of AS 65000 with these capabilities, and
 // returns when its session is established.
 func connect(t *testing.T, h *host, from netip.Addr, caps ...bgp.ParameterCapabilityInterface) *raw {
+	t.Helper()
+	r := open(t, h, from, caps...)
+	eventually(t, "session established", func() bool { return h.neighbor(from).State == Established })
+	return r
+}
+
+// open is connect that does not wait.
+func open(t *testing.T, h *host, from netip.Addr, caps ...bgp.ParameterCapabilityInterface) *raw {
 	t.Helper()
 	eventually(t, "listening", func() bool { return h.neighbor(from).State == Active })
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
@@ -49,16 +58,15 @@ func connect(t *testing.T, h *host, from netip.Addr, caps ...bgp.ParameterCapabi
 	}
 	t.Cleanup(func() { conn.Close() })
 	r := &raw{Conn: conn, t: t}
-	open, err := bgp.NewBGPOpenMessage(65000, 90, from, []bgp.OptionParameterInterface{
+	message, err := bgp.NewBGPOpenMessage(65000, 90, from, []bgp.OptionParameterInterface{
 		bgp.NewOptionParameterCapability(append(caps, bgp.NewCapFourOctetASNumber(65000))),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.send(open)
+	r.send(message)
 	r.send(bgp.NewBGPKeepAliveMessage())
 	go r.listen()
-	eventually(t, "session established", func() bool { return h.neighbor(from).State == Established })
 	return r
 }
 

@@ -312,6 +312,26 @@ func (f *fabric) restart(t testing.TB, neighbor netip.Addr) *api.GracefulRestart
 	return nil
 }
 
+// GoBGP would keep the routes, and wait.
+func TestStaleRoutesGoWhenTheNeighborForgetsGracefulRestart(t *testing.T) {
+	parallel(t)
+	h, r, peer := withRaw(t, bgp.NewCapGracefulRestart(false, false, 600,
+		[]*bgp.CapGracefulRestartTuple{bgp.NewCapGracefulRestartTuple(bgp.RF_EVPN, true)}))
+	n, _ := typeFive("10.1.2.0/24", 7)
+	r.send(update([]uint32{65000}, n))
+	eventually(t, "route arrived", func() bool { return h.len() == 1 })
+	r.Close()
+	eventually(t, "it is stale", func() bool { f, _ := h.stale(peer); return len(f) == 1 })
+	if h.len() != 1 {
+		t.Error("the route is not there any more")
+	}
+	open(t, h, peer, bgp.NewCapMultiProtocol(bgp.RF_EVPN))
+	eventually(t, "no route", func() bool { return h.len() == 0 })
+	if f, _ := h.stale(peer); f != nil {
+		t.Errorf("still stale: %v", f)
+	}
+}
+
 func TestDeferralIsHalfTheRestartTime(t *testing.T) {
 	for restart, want := range map[time.Duration]time.Duration{
 		time.Second:        time.Second,

@@ -24,12 +24,13 @@ type watcher struct {
 	decode     *decoder
 	multipath  *multipath // nil if one path of each NLRI is in use
 	configured map[netip.Addr]bool
-	described  map[string]string   // by neighbour address and by peer group
-	longLived  map[netip.Addr]bool // some family of it is long-lived
-	keeping    map[netip.Addr]bool // has gone, and some of its routes stay
+	described  map[string]string           // by neighbour address and by peer group
+	keeping    map[netip.Addr]bool         // has gone, and some of its routes stay
+	agreed     map[netip.Addr][]FamilyInfo // when it was established last
+	reset      func(neighbor netip.Addr)   // ends a session
 }
 
-func newWatcher(ctx context.Context, s *setup, to sink, m *multipath) *watcher {
+func newWatcher(ctx context.Context, s *setup, to sink, m *multipath, reset func(netip.Addr)) *watcher {
 	w := &watcher{
 		ctx:        ctx,
 		to:         to,
@@ -37,8 +38,9 @@ func newWatcher(ctx context.Context, s *setup, to sink, m *multipath) *watcher {
 		multipath:  m,
 		configured: make(map[netip.Addr]bool),
 		described:  make(map[string]string),
-		longLived:  make(map[netip.Addr]bool),
 		keeping:    make(map[netip.Addr]bool),
+		agreed:     make(map[netip.Addr][]FamilyInfo),
+		reset:      reset,
 	}
 	for _, p := range s.peers {
 		if a, err := netip.ParseAddr(p.Conf.NeighborAddress); err == nil {
@@ -136,14 +138,30 @@ func (w *watcher) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 	case Established:
 		c.routerID = p.State.RouterID
 		c.families, c.restart = negotiated(p.State.LocalCap, p.State.RemoteCap)
+		if w.keeping[c.neighbor] && !sameRestart(w.agreed[c.neighbor], c.families) {
+			w.reset(c.neighbor)
+		}
 		delete(w.keeping, c.neighbor)
-		w.longLived[c.neighbor] = slices.ContainsFunc(c.families, func(f FamilyInfo) bool { return f.LongLived > 0 })
+		w.agreed[c.neighbor] = c.families
 	}
 	if c.gone {
-		delete(w.longLived, c.neighbor)
+		delete(w.agreed, c.neighbor)
 		delete(w.keeping, c.neighbor)
 	}
 	w.to.session(c)
+}
+
+// sameRestart reports whether a neighbour that is back takes part in graceful
+// restart with all families that it had before. Of the others the routes must
+// go (RFC 4724 section 4.2), but GoBGP waits for an End-of-RIB, which does not
+// come. So then the session is ended once more, without grace.
+func sameRestart(before, now []FamilyInfo) bool {
+	for _, f := range before {
+		if f.GracefulRestart && !slices.ContainsFunc(now, func(n FamilyInfo) bool { return n.Family == f.Family && n.GracefulRestart }) {
+			return false
+		}
+	}
+	return true
 }
 
 // idle finds out what a session that is over leaves behind. GoBGP forgets a
@@ -155,7 +173,7 @@ func (w *watcher) idle(c *change, e *apiutil.WatchEventMessage_PeerEvent) {
 	case api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART:
 		c.kept, w.keeping[c.neighbor] = keptRestart, true
 	case api.PeerState_DISCONNECT_REASON_RESTART_TIMER_EXPIRED:
-		if w.longLived[c.neighbor] {
+		if slices.ContainsFunc(w.agreed[c.neighbor], func(f FamilyInfo) bool { return f.LongLived > 0 }) {
 			c.kept = keptLongLived
 		} else {
 			delete(w.keeping, c.neighbor)
