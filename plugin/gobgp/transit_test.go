@@ -110,3 +110,76 @@ func TestRoutePassedOnBetweenNeighborsKeepsItsNextHop(t *testing.T) {
 		t.Errorf("next hops (-want +got):\n%s", diff)
 	}
 }
+
+// Of one unicast prefix from a neighbour and from us, ours is in use. The
+// neighbour's may go meanwhile.
+func TestOwnUnicastRouteTakesThePlaceOfANeighbors(t *testing.T) {
+	parallel(t)
+	a, b := pair(t, 65001, 65002, speak)
+	r := unicastRoute("203.0.113.0/24", &bridge.Attributes{NextHop: addr("192.0.2.1")})
+	a.tell(t, r)
+	eventually(t, "route arrived", func() bool { return b.len() == 1 })
+	b.tell(t, r)
+	eventually(t, "our own one is in use", func() bool { return b.len() == 0 })
+	b.tell(t, withdrawal(r))
+	eventually(t, "the neighbour's is in use again", func() bool { return b.len() == 1 })
+	b.tell(t, r)
+	a.tell(t, withdrawal(r))
+	eventually(t, "the neighbour's is gone", func() bool {
+		paths := 0
+		_ = b.Table(func(Path) bool { paths++; return true })
+		return paths == 1
+	})
+	b.tell(t, withdrawal(r))
+	b.tell(t, unicastRoute("203.0.113.1/32", r.Attributes))
+	eventually(t, "all said", func() bool { return a.len() == 1 })
+	if n := b.len(); n != 0 {
+		t.Errorf("%d routes that nobody announces", n)
+	}
+}
+
+func TestRoutesOfAllFamiliesWithOurASAreRefused(t *testing.T) {
+	parallel(t)
+	addrs := addresses(2)
+	cfg := configuration(t, addrs[0], 65001)
+	cfg.BGP.Neighbors = []config.Neighbor{{Address: addrs[1], Passive: true, Peering: config.Peering{
+		ASN: 65000, Families: []config.Family{config.FamilyVPNv4, config.FamilyVPNv6, config.FamilyIPv4, config.FamilyIPv6}, Timers: timers(),
+	}}}
+	h := start(t, cfg)
+	settle(t, h)
+	families := []bgp.Family{bgp.RF_IPv4_VPN, bgp.RF_IPv6_VPN, bgp.RF_IPv4_UC, bgp.RF_IPv6_UC}
+	var caps []bgp.ParameterCapabilityInterface
+	for _, f := range families {
+		caps = append(caps, bgp.NewCapMultiProtocol(f))
+	}
+	r := connect(t, h, addrs[1], caps...)
+	a := &bridge.Attributes{NextHop: addr("192.0.2.9")}
+	announce := func(asPath ...uint32) {
+		for _, u := range []bridge.Update{
+			vpnRoute("65000:1", "10.1.2.0/24", 16, a), vpnRoute("65000:1", "2001:db8:9::/48", 16, a),
+			unicastRoute("10.1.2.0/24", a), unicastRoute("2001:db8:9::/48", a),
+		} {
+			p := routePath(t, u)
+			hop := addr("192.0.2.9")
+			if p.Family.Afi() == bgp.AFI_IP6 {
+				hop = addr("2001:db8::9")
+			}
+			reach, err := bgp.NewPathAttributeMpReachNLRI(p.Family, []bgp.PathNLRI{{NLRI: p.Nlri}}, hop)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.send(bgp.NewBGPUpdateMessage(nil, []bgp.PathAttributeInterface{
+				bgp.NewPathAttributeOrigin(0),
+				bgp.NewPathAttributeAsPath([]bgp.AsPathParamInterface{bgp.NewAs4PathParam(bgp.BGP_ASPATH_ATTR_TYPE_SEQ, asPath)}),
+				reach,
+			}, nil))
+		}
+	}
+	announce(65000, 65009)
+	eventually(t, "routes arrived", func() bool { return h.len() == len(families) })
+	announce(65000, 65001)
+	eventually(t, "they are over", func() bool { return h.len() == 0 })
+	if n := h.neighbor(addrs[1]); n.State != Established || n.Ups != 1 {
+		t.Errorf("neighbour: %+v", n)
+	}
+}
