@@ -13,11 +13,12 @@ import (
 
 const reflectorAt = "2001:db8::9"
 
-// frrReflector and birdReflector reflect VPN routes between 2001:db8::1 and
-// 2001:db8::2. They return how to end and to start the daemon.
+// frrReflector and birdReflector reflect VPN routes among 2001:db8::1 to
+// 2001:db8::3, all paths of them. They return how to end and to start the
+// daemon.
 func frrReflector(n *lab.Node) (kill, start func()) {
-	o := lab.VPNOptions{ASN: 65000, RouterID: "10.0.0.9", Target: "65000:999", Label: 99, IBGP: true}
-	for _, address := range []string{"2001:db8::1", "2001:db8::2"} {
+	o := lab.VPNOptions{ASN: 65000, RouterID: "10.0.0.9", Target: "65000:999", Label: 99, IBGP: true, AddPath: true}
+	for _, address := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::3"} {
 		o.Neighbors = append(o.Neighbors, lab.FRRNeighbor{
 			Address: address, ASN: 65000, Options: []string{"capability extended-nexthop"},
 		})
@@ -28,9 +29,18 @@ func frrReflector(n *lab.Node) (kill, start func()) {
 
 func birdReflector(n *lab.Node) (kill, start func()) {
 	config := "router id 10.0.0.9;\nvpn4 table vpntab4;\nvpn6 table vpntab6;\n"
-	for i := 1; i <= 2; i++ {
-		config += fmt.Sprintf("protocol bgp client%d { local %s as 65000; neighbor 2001:db8::%[1]d as 65000; rr client; "+
-			"connect retry time 1; error wait time 1, 1; %[3]s }\n", i, reflectorAt, vpn4over6+vpn6)
+	for i := 1; i <= 3; i++ {
+		config += fmt.Sprintf(`
+protocol bgp client%d {
+  local %s as 65000;
+  neighbor 2001:db8::%[1]d as 65000;
+  rr client;
+  connect retry time 1;
+  error wait time 1, 1;
+  vpn4 mpls { import all; export all; add paths tx; extended next hop; };
+  vpn6 mpls { import all; export all; add paths tx; };
+}
+`, i, reflectorAt)
 	}
 	b := n.BIRD(config)
 	return func() { b.Daemon.Kill() }, b.StartDaemon
@@ -119,6 +129,66 @@ vnis:
 			expect(20*time.Second, nil)
 			start()
 			expect(30*time.Second, all)
+		})
+	}
+}
+
+// With ADD-PATH (RFC 7911) next hops of a prefix need no RD of their own.
+func TestNextHopsWithOneDistinguisherComeThroughAReflectorWithAddPath(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		reflector func(*lab.Node) (kill, start func())
+	}{
+		{"FRR", frrReflector},
+		{"BIRD", birdReflector},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			kill, start := row.reflector(l.Node("reflector", "10.0.0.9/24", reflectorAt+"/64"))
+			hypervisors := make([]*lab.Hypervisor, 4) // one at each bridge
+			for i := 1; i <= 3; i++ {
+				n := l.Node(fmt.Sprintf("bridge%d", i), fmt.Sprintf("10.0.0.%d/24", i), fmt.Sprintf("2001:db8::%d/64", i))
+				n.Bridge(fmt.Sprintf(`
+router-id: 10.0.0.%d
+asn: 65000
+domain: "65000:%[1]d"
+metalbond: {listen: "[::]:4711"}
+bgp:
+  neighbors:
+    - {address: %q, asn: 65000, families: [vpnv4, vpnv6], add-path: receive, timers: {connect-retry: 1s}}
+vnis:
+  - {vni: 200, encapsulation: srv6, rd: "65000:200", import: ["65000:200"], export: ["65000:200"]}
+`, i, reflectorAt))
+				hypervisors[i] = n.Hypervisor()
+				hypervisors[i].Do("subscribe 200")
+				hypervisors[i].Connect("[::1]:4711")
+			}
+			for _, prefix := range []string{"10.1.0.0/16", "2001:db8:1::/48"} {
+				hypervisors[1].Do("announce 200#%s#2001:db8::a", prefix)
+				hypervisors[2].Do("announce 200#%s#2001:db8::b", prefix)
+			}
+			all := []string{
+				"200#10.1.0.0/16#2001:db8::a", "200#10.1.0.0/16#2001:db8::b",
+				"200#2001:db8:1::/48#2001:db8::a", "200#2001:db8:1::/48#2001:db8::b",
+			}
+			far := hypervisors[3]
+			far.WaitRoutes(30*time.Second, all...)
+
+			t.Log("one goes and comes")
+			hypervisors[1].Do("withdraw %s", all[0])
+			far.WaitRoutes(10*time.Second, all[1:]...)
+			hypervisors[1].Do("announce %s", all[0])
+			hypervisors[2].Do("withdraw %s", all[3])
+			far.WaitRoutes(10*time.Second, all[:3]...)
+			hypervisors[2].Do("announce %s", all[3])
+			far.WaitRoutes(10*time.Second, all...)
+
+			t.Log("the reflector dies and comes back")
+			kill()
+			far.WaitRoutes(20 * time.Second)
+			start()
+			far.WaitRoutes(30*time.Second, all...)
 		})
 	}
 }

@@ -16,6 +16,7 @@ type VPNOptions struct {
 	NextHop   string   // BGP next hop of its routes; "": FRR chooses
 	Connected []string // addresses with lengths on the customer link; redistributed
 	IBGP      bool     // neighbours of the own AS are route reflector clients
+	AddPath   bool     // neighbours are sent all paths (RFC 7911)
 }
 
 // Families are those of the VRF, in FRR's words.
@@ -61,6 +62,9 @@ router bgp {{.ASN}}
   neighbor {{.Address}} activate
 {{- if $.IBGP}}
   neighbor {{.Address}} route-reflector-client
+{{- end}}
+{{- if $.AddPath}}
+  neighbor {{.Address}} addpath-tx-all-paths
 {{- end}}
 {{- end}}
 {{- end}}
