@@ -221,8 +221,8 @@ func run(name string, args ...string) error {
 
 // Need ends the test if something is missing on this machine: it is skipped
 // with the reason when a person runs it, and fails under CI=true, where
-// test/run should have installed it. What is "lab" (namespaces), "frr", or the
-// name of a program.
+// test/run should have installed it. What is "lab" (namespaces), "frr",
+// "openbgpd", or the name of a program.
 func Need(t testing.TB, what ...string) {
 	t.Helper()
 	for _, w := range what {
@@ -239,11 +239,11 @@ func missing(what string) error {
 	switch what {
 	case "lab":
 		return reasonOutside
-	case "frr":
+	case "frr", "openbgpd":
 		if os.Getenv(insideVar) == "user" {
-			return errors.New("FRR changes to a user of its own, which takes real root")
+			return fmt.Errorf("%s changes to a user of its own, which takes real root", what)
 		}
-		_, err := exec.LookPath("/usr/lib/frr/bgpd")
+		_, err := exec.LookPath(map[string]string{"frr": "/usr/lib/frr/bgpd", "openbgpd": openbgpd}[what])
 		return err
 	}
 	_, err := exec.LookPath(what)
