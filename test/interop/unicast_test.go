@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -285,154 +284,6 @@ func gone(h *lab.Hypervisor, routes ...string) error {
 	return nil
 }
 
-func TestDefaultRouteStaysOverAFlapOfTheUplink(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		uplink func(*lab.Node) uplink
-	}{
-		{"FRR", func(n *lab.Node) uplink { return frrUplink(n, apart, "0.0.0.0/0", "::/0") }},
-		{"BIRD", func(n *lab.Node) uplink { return birdUplink(n, 65000, []int{1}, nil, "0.0.0.0/0", "::/0") }},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			l := lab.New(t)
-			up := row.uplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"))
-			const holdDown = 4 * time.Second
-			bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, apart, `
-    originate: [{prefix: 0.0.0.0/0, hold-down: 4s}, {prefix: "::/0", hold-down: 4s}]
-`))
-			h := l.Node("h", "2001:db8::a/64").Hypervisor()
-			h.Do("subscribe 100")
-			h.Connect(serverAt)
-			h.WaitRoutes(30*time.Second, defaults...)
-
-			t.Log("a flap is not seen")
-			for _, offers := range []float64{0, 2} {
-				for _, p := range []string{"0.0.0.0/0", "::/0"} {
-					up.offer(p, offers > 0)
-				}
-				lab.Eventually(t, 3*time.Second, "offers", func() error {
-					if n := bridge.Metric("mbbgp_originated_offers"); n != offers {
-						return fmt.Errorf("%v, want %v", n, offers)
-					}
-					return nil
-				})
-			}
-			lab.Settled(t, holdDown+time.Second, 10*time.Second, "what the hypervisor hears", h.Heard)
-			for _, d := range defaults {
-				prefix := strings.TrimSuffix(d, "#2001:db8:f::100")
-				if story := h.Story(prefix); story != "+2001:db8:f::100" {
-					t.Errorf("the hypervisor was told %s of %s", story, prefix)
-				}
-			}
-
-			t.Log("each family goes and comes alone")
-			begun := time.Now()
-			up.offer("0.0.0.0/0", false)
-			h.WaitRoutes(15*time.Second, defaults[1])
-			if held := time.Since(begun); held < holdDown {
-				t.Errorf("the default was held for %s, want %s", held, holdDown)
-			}
-			up.offer("0.0.0.0/0", true)
-			h.WaitRoutes(10*time.Second, defaults...)
-		})
-	}
-}
-
-// metalnet looks for a default route about 0.6 s after it has subscribed to the
-// public VNI, and gives up without.
-func TestDefaultRouteIsThereWhenHypervisorsCanConnect(t *testing.T) {
-	t.Parallel()
-	l := lab.New(t)
-	h := l.Node("h", "2001:db8::a/64")
-	hypervisor := h.Hypervisor()
-	hypervisor.Do("subscribe 100")
-	hypervisor.Do("connect %s", serverAt) // tried every second from now on
-	node := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64")
-	bridge := node.Bridge(publicBridge(1, apart+"  settle: 60s\n", `
-    originate: [0.0.0.0/0, "::/0"]
-`))
-	open := func() error {
-		conn, err := h.Dial(t.Context(), "tcp", serverAt)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	}
-	uplinkNode := l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64")
-	if open() == nil {
-		t.Error("hypervisors can connect before there is an uplink")
-	}
-	up := birdUplink(uplinkNode, 65000, []int{1}, nil, "0.0.0.0/0", "::/0")
-	lab.Eventually(t, 30*time.Second, "MetalBond listener", open)
-	if err := bridge.Holds(defaults...); err != nil {
-		t.Error("the listener is open: ", err)
-	}
-	hypervisor.WaitState(serverAt, "ESTABLISHED", 10*time.Second)
-	hypervisor.WaitRoutes(600*time.Millisecond, defaults...)
-
-	t.Log("without an uplink they wait no longer than configured")
-	up.kill()
-	if status := bridge.Stop(syscall.SIGTERM); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
-	begun := time.Now()
-	node.Bridge(publicBridge(1, apart+"  settle: 3s\n", `
-    originate: [0.0.0.0/0, "::/0"]
-`))
-	lab.Eventually(t, 10*time.Second, "MetalBond listener", open)
-	if waited := time.Since(begun); waited < 3*time.Second {
-		t.Errorf("the listener was open after %s", waited)
-	}
-	hypervisor.WaitState(serverAt, "ESTABLISHED", 10*time.Second)
-	hypervisor.WaitRoutes(time.Second)
-	up.start()
-	hypervisor.WaitRoutes(20*time.Second, defaults...)
-}
-
-// Two bridges hand out one gateway address, which the fabric routes to whichever
-// of them is there.
-func TestDefaultRouteOfTwoBridgesOutlivesOneOfThem(t *testing.T) {
-	t.Parallel()
-	l := lab.New(t)
-	up := birdUplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"), 65000, []int{1, 3}, nil, "0.0.0.0/0", "::/0")
-	var bridges []*lab.MetalBond
-	var servers []string
-	for _, i := range []int{1, 3} {
-		n := l.Node(fmt.Sprintf("bridge%d", i), fmt.Sprintf("10.0.0.%d/24", i), fmt.Sprintf("2001:db8::%d/64", i))
-		bridges = append(bridges, n.Bridge(publicBridge(i, apart, `
-    originate: [0.0.0.0/0, "::/0"]
-    aggregates: [198.51.100.0/24]
-`)))
-		servers = append(servers, fmt.Sprintf("[2001:db8::%d]:4711", i))
-	}
-	h := l.Node("h", "2001:db8::a/64").Hypervisor()
-	h.Do("subscribe 100")
-	h.Connect(servers...)
-	h.WaitRoutes(30*time.Second, defaults...)
-	h.Do("announce 100#198.51.100.7/32#2001:db8::a")
-	for _, p := range []string{"198.51.100.7/32", "198.51.100.0/24"} {
-		lab.WaitTold(t, 10*time.Second, up, p, 2)
-	}
-
-	bridges[0].Kill()
-	h.WaitState(servers[0], "RETRY", 20*time.Second)
-	for _, p := range []string{"198.51.100.7/32", "198.51.100.0/24"} {
-		r := lab.WaitTold(t, 20*time.Second, up, p, 1)[0]
-		if r.NextHop != "10.0.0.3" {
-			t.Errorf("%s via %s, want the bridge that is left", p, r.NextHop)
-		}
-	}
-	lab.Settled(t, time.Second, 10*time.Second, "what the hypervisor hears", h.Heard)
-	h.WaitRoutes(time.Second, defaults...)
-	for _, p := range []string{"100#0.0.0.0/0", "100#::/0"} {
-		const gw = "2001:db8:f::100"
-		if got, want := h.Story(p), "+"+gw+" +"+gw+" -"+gw; got != want { // of both, and lost with one
-			t.Errorf("the hypervisor was told %s of %s, want %s", got, p, want)
-		}
-	}
-}
-
 func TestPolicyIsSeenByTheUplink(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
@@ -502,4 +353,66 @@ func TestPolicyIsSeenByTheUplink(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// Two bridges of one MetalBond domain, in two autonomous systems, behind a
+// router that passes everything on.
+func TestOwnRoutesDoNotComeBackThroughTheUplink(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		uplink func(*lab.Node) lab.Router
+	}{
+		{"FRR", func(n *lab.Node) lab.Router {
+			return n.Unicast(lab.UnicastOptions{
+				ASN: 65000, RouterID: "10.0.0.2", Networks: map[string][]string{"ipv4": {"203.0.113.0/24"}},
+				Neighbors: []lab.FRRNeighbor{{Address: "10.0.0.1", ASN: 65001}, {Address: "10.0.0.3", ASN: 65003}},
+			})
+		}},
+		{"BIRD", func(n *lab.Node) lab.Router {
+			return n.BIRD(`
+router id 10.0.0.2;
+protocol static { ipv4; route 203.0.113.0/24 blackhole; }
+template bgp bridge { local 10.0.0.2 as 65000; connect retry time 1; ipv4 { import all; export all; }; }
+protocol bgp from bridge { neighbor 10.0.0.1 as 65001; }
+protocol bgp from bridge { neighbor 10.0.0.3 as 65003; }
+`)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			up := row.uplink(l.Node("uplink", "10.0.0.2/24"))
+			hypervisors := make(map[int]*lab.Hypervisor)
+			var far *lab.MetalBond
+			for _, i := range []int{1, 3} {
+				n := l.Node(fmt.Sprintf("bridge%d", i), fmt.Sprintf("10.0.0.%d/24", i))
+				far = n.Bridge(fmt.Sprintf(`
+router-id: 10.0.0.%d
+asn: 6500%[1]d
+domain: "65001:1"
+metalbond: {listen: "[::]:4711"}
+bgp: {neighbors: [{address: 10.0.0.2, asn: 65000, families: [ipv4], timers: {connect-retry: 1s}}]}
+vnis:
+  - vni: 100
+    family: unicast
+    gateway: 2001:db8:f::%[1]d
+    aggregates: [198.51.100.0/24]
+    import: {prefixes: [{allow: 0.0.0.0/0, le: 32}]}
+`, i))
+				hypervisors[i] = n.Hypervisor()
+				hypervisors[i].Do("subscribe 100")
+				hypervisors[i].Connect("[::1]:4711")
+			}
+			hypervisors[3].WaitRoutes(20*time.Second, "100#203.0.113.0/24#2001:db8:f::3")
+			hypervisors[1].Do("announce 100#198.51.100.7/32#2001:db8::a")
+			lab.WaitTold(t, 10*time.Second, up, "198.51.100.0/24", 1)
+			lab.Eventually(t, 10*time.Second, "refusals", func() error { // of the route and the aggregate
+				if n := far.Metric("mbbgp_import_refused_total", `reason="own-domain"`); n < 2 {
+					return fmt.Errorf("%v, want 2", n)
+				}
+				return nil
+			})
+			hypervisors[3].WaitRoutes(time.Second, "100#203.0.113.0/24#2001:db8:f::3")
+		})
+	}
 }
