@@ -88,13 +88,16 @@ func wantedFamilies(cfg *config.Config) []config.Family {
 func (a *attached) run(ctx context.Context, to sink, carry func(context.Context) error) error {
 	h := newHearing(to, a.hold, a.wanted, a.out.isOwn)
 	defer h.close()
-	due := time.Now().Add(a.hold)
+	var due time.Time
 	var said string // the last reason why we are not attached
 	pause := minPause
 	for {
 		l, err := dial(ctx, a.address, a.asn)
 		if err == nil {
 			begun := time.Now()
+			if due.IsZero() {
+				due = begun.Add(a.hold)
+			}
 			a.log.WithField("router-id", l.routerID).Info("attached to gobgpd")
 			if err = a.serve(ctx, l, h, due, carry); !errors.Is(err, errLost) {
 				return err
@@ -163,6 +166,7 @@ func (a *attached) serve(ctx context.Context, l *link, h *hearing, due time.Time
 		}
 	}
 	lose(nil)
+	h.close() // what neighbours said is not withdrawn because we stop
 	if err := l.leave(a.out.isOwn); err != nil {
 		a.log.WithError(err).Warn("routes of ours may be left in gobgpd")
 	}

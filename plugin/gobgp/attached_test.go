@@ -280,7 +280,7 @@ func TestLeavingTakesOurPathsAway(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		n = 2_000
 	}
-	s := newScene(t, time.Hour)
+	s := newScene(t, 0)
 	out, err := exec.Command("gobgp", "--target", s.daemon.api, "global", "rib", "-a", "evpn", "add",
 		"prefix", "198.51.100.0/24", "etag", "0", "label", "7", "rd", "192.0.2.7:7", "rt", "65000:200").CombinedOutput()
 	if err != nil {
