@@ -75,6 +75,7 @@ func (d *gobgpd) start() {
 	os.Remove(path)
 	d.cmd = exec.Command("gobgpd", d.args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also if the tests panic
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
