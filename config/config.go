@@ -124,8 +124,8 @@ type Timers struct {
 // GracefulRestart (RFC 4724) says what happens to routes over a restart.
 type GracefulRestart struct {
 	Mode      GracefulRestartMode // mode: off, helper, full; in the file a single word or time says it too
-	Time      time.Duration       // time: GracefulRestartFull only: how long neighbours keep our routes, 1s to 4095s
-	LongLived time.Duration       // long-lived: how much longer stale routes are kept, ours by neighbours and theirs by us (RFC 9494), 1s to 16777215s; default 0: not at all
+	Time      time.Duration       // time: GracefulRestartFull only: how long neighbours keep our routes when we are gone, 1s to 4095s; for half of it after a start we announce nothing
+	LongLived time.Duration       // long-lived: how much longer stale routes are kept (RFC 9494), 1s to 16777215s: ours by neighbours, and theirs by us as long as they ask; default 0: not at all
 }
 
 // VNI is one virtual network that is bridged.

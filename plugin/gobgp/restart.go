@@ -30,7 +30,9 @@ import (
 // that never comes.
 //
 // Dynamic neighbours are not told that we have restarted, GoBGP does not do it;
-// they drop our old routes when we are back.
+// they drop our old routes when we are back. And at the end of the deferral GoBGP
+// sends an End-of-RIB of every family that is configured; a neighbour that does
+// not have all of them may end the session over that, once.
 
 // absentee is an address in the prefix of which nothing ever comes (RFC 6666).
 var absentee = netip.MustParseAddr("100::4:7:2:4")

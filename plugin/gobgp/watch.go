@@ -222,9 +222,8 @@ func negotiated(local, remote []bgp.ParameterCapabilityInterface) (list []Family
 			AddPathSend:     ours.addPath[f]&bgp.BGP_ADD_PATH_SEND != 0 && theirs.addPath[f]&bgp.BGP_ADD_PATH_RECEIVE != 0,
 			ExtendedNextHop: f.Afi() == bgp.AFI_IP && theirs.nextHop6[f],
 		}
-		if ours.restart {
-			info.GracefulRestart = theirs.restarting[f]
-			restart = theirs.restartTime
+		if ours.restart && theirs.restarting[f] {
+			info.GracefulRestart, restart = true, theirs.restartTime
 		}
 		if ours.longLived {
 			info.LongLived = theirs.longLivedTime[f]
