@@ -160,6 +160,51 @@ func TestDefaultRouteOfTwoBridgesOutlivesOneOfThem(t *testing.T) {
 	}
 }
 
+// The default of one uplink takes the place of the other's without a gap.
+func TestDefaultRouteOfTwoUplinksOutlivesOneOfThem(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	first := birdUplink(l.Node("bird", "10.0.0.2/24", "2001:db8::2/64"), 65000, []int{1}, nil, "0.0.0.0/0", "::/0")
+	second := l.Node("frr", "10.0.0.4/24", "2001:db8::4/64").Unicast(lab.UnicastOptions{
+		ASN: 65004, RouterID: "10.0.0.4", Networks: map[string][]string{"ipv4": {"0.0.0.0/0"}, "ipv6": {"::/0"}},
+		Neighbors: []lab.FRRNeighbor{
+			{Address: "10.0.0.1", ASN: 65001, Families: []string{"ipv4"}},
+			{Address: "2001:db8::1", ASN: 65001, Families: []string{"ipv6"}},
+		},
+	})
+	bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, apart+`
+    - {address: 10.0.0.4, asn: 65004, families: [ipv4], timers: {connect-retry: 1s}}
+    - {address: "2001:db8::4", asn: 65004, families: [ipv6], timers: {connect-retry: 1s}}
+`, `
+    originate: [{prefix: 0.0.0.0/0, hold-down: 0s}, {prefix: "::/0", hold-down: 0s}]
+`))
+	h := l.Node("h", "2001:db8::a/64").Hypervisor()
+	h.Do("subscribe 100")
+	h.Connect(serverAt)
+	sessions := func(want float64) {
+		t.Helper()
+		lab.Eventually(t, 30*time.Second, "BGP sessions", func() error {
+			if n := bridge.Metric("mbbgp_bgp_neighbor_up"); n != want {
+				return fmt.Errorf("%v are up, want %v", n, want)
+			}
+			return nil
+		})
+	}
+	// Whichever of them is the best one, it is lost once.
+	for _, up := range []uplink{first, {kill: second.BGP.Kill, start: second.StartBGP}} {
+		sessions(4)
+		h.WaitRoutes(10*time.Second, defaults...)
+		heard := h.Heard()
+		up.kill()
+		sessions(2)
+		lab.Settled(t, time.Second, 10*time.Second, "what the hypervisor hears", h.Heard)
+		if n := h.Heard(); n != heard {
+			t.Errorf("the hypervisor has heard %d times of the loss of one uplink", n-heard)
+		}
+		up.start()
+	}
+}
+
 // A router that restarts keeps forwarding meanwhile (RFC 4724): hypervisors
 // hear nothing of it, unless it takes longer than it said.
 func TestRoutesStayWhileBIRDRestarts(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,7 +136,7 @@ func TestPublicRoutesCrossBetweenHypervisorAnd(t *testing.T) {
 			t.Parallel()
 			l := lab.New(t)
 			up := row.uplink(l.Node("uplink", "10.0.0.2/24", "2001:db8::2/64"))
-			l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, row.sessions, vni))
+			bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(publicBridge(1, row.sessions, vni))
 			a, b := l.Node("a", "2001:db8::a/64").Hypervisor(), l.Node("b", "2001:db8::b/64").Hypervisor()
 			a.Do("subscribe 100")
 			a.Connect(serverAt)
@@ -204,6 +205,13 @@ func TestPublicRoutesCrossBetweenHypervisorAnd(t *testing.T) {
 			lab.Eventually(t, 30*time.Second, "table of a", func() error { return holds(a, append(imported, defaults...)...) })
 			lab.WaitTold(t, 10*time.Second, up, "198.18.0.7/32", 1)
 			lab.WaitTold(t, 10*time.Second, up, "2001:db8:202::7/128", 0)
+
+			t.Log("the bridge ends, and its routes with it")
+			if status := bridge.Stop(syscall.SIGTERM); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			lab.WaitTold(t, 10*time.Second, up, "198.18.0.7/32", 0)
+			lab.WaitTold(t, 10*time.Second, up, "192.0.2.0/24", 0)
 		})
 	}
 }

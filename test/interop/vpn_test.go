@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,7 +145,7 @@ func TestVPNRoutesWithLabelsCrossBetweenHypervisorAnd(t *testing.T) {
 			t.Parallel()
 			l := lab.New(t)
 			pe := row.edge(l.Node("pe", "10.0.0.2/24", "2001:db8::2/64"))
-			l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(vpnBridge(
+			bridge := l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64").Bridge(vpnBridge(
 				"    encapsulation: mpls\n    label: 1000", row.neighbors...))
 			a, b := l.Node("a", "2001:db8::a/64").Hypervisor(), l.Node("b", "2001:db8::b/64").Hypervisor()
 			a.Do("subscribe 200")
@@ -190,6 +191,14 @@ func TestVPNRoutesWithLabelsCrossBetweenHypervisorAnd(t *testing.T) {
 			b.Kill()
 			lab.WaitTold(t, 10*time.Second, pe, "10.1.0.7/32", 0)
 			lab.WaitTold(t, 10*time.Second, pe, "2001:db8:1::/48", 0)
+
+			t.Log("the bridge ends, and its routes with it")
+			a.Do("announce 200#10.1.0.7/32#2001:db8::a")
+			lab.WaitTold(t, 10*time.Second, pe, "10.1.0.7/32", 1)
+			if status := bridge.Stop(syscall.SIGTERM); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+			lab.WaitTold(t, 10*time.Second, pe, "10.1.0.7/32", 0)
 		})
 	}
 }
