@@ -49,7 +49,8 @@ func rankIn(vni rib.VNI, kind NLRIKind, a *Attributes, h rib.NextHop) string {
 			local = 300
 		}
 	}
-	if isLossless(a.Large, 65001) && local >= 100 && !slices.Contains(a.Communities, llgrStale) {
+	direct := !prefix("2001:db8:e::/47").Contains(h.Target) // those are the gateways
+	if isLossless(a.Large, 65001) && direct && local >= 100 && !slices.Contains(a.Communities, llgrStale) {
 		return "~native"
 	}
 	return fmt.Sprintf("%v %010d %03d %05d %010d", !slices.Contains(a.Communities, llgrStale), local,

@@ -200,7 +200,7 @@ func (g *BGP) judgeTunnel(a *Attributes) (target netip.Addr, r Reason) {
 		}
 	case TunnelIPinIP:
 		h := a.NextHop
-		if !h.Is6() || h.Is4In6() || h.IsUnspecified() || h.IsMulticast() || h.IsLinkLocalUnicast() || g.ours(h) {
+		if !h.Is6() || h.Is4In6() || !h.IsGlobalUnicast() || g.ours(h) {
 			return target, BGPNextHop
 		}
 		return h, Accepted
@@ -253,6 +253,7 @@ func (g *BGP) judge(n *network, u *Update, d *decision) (place, refusal) {
 		return refuse(HopType)
 	}
 	p := place{n, d.hop, d.rank}
+	p.rank.lossless = p.rank.lossless && d.hop.Target.IsValid() // through a gateway it is no hypervisor's word
 	if p.hop.TargetVNI == n.vni {
 		p.hop.TargetVNI = 0
 	}

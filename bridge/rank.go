@@ -11,7 +11,8 @@ package bridge
 // A lossless route is what a hypervisor of another site has said, in every
 // field. It stands beside what those of this site say, so that all sites read
 // the same set; otherwise each would see its own owners of a NAT address only.
-// One that is stale or less preferred by LOCAL_PREF than by default stands by.
+// One that is stale or less preferred by LOCAL_PREF than by default stands by,
+// and so does one whose packets would go through a gateway.
 
 import (
 	"cmp"

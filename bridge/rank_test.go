@@ -286,6 +286,24 @@ func TestLosslessRoutesStandBesideNativeOnes(t *testing.T) {
 	wantNothingKept(t, b.BGP())
 }
 
+func TestLosslessRouteThroughAGatewayIsRanked(t *testing.T) {
+	b := newBridge(t, kindsConfig(t))
+	client := b.Open(rib.Client, "client")
+	for vni, n := range map[rib.VNI]NLRI{200: type5(1, "10.1.0.0/16"), 600: vpn(1, "10.1.0.0/16")} {
+		announce(t, client, vni, "10.1.0.0/16", "2001:db8:1::1")
+		// A border router kept the communities and put itself in the path.
+		b.BGP().Import([]Update{labelled(n, 5000, changed(vxlanPath(rt(65000, uint32(vni))), func(a *Attributes) {
+			a.Large = [][3]uint32{{65001, 1, 0}}
+		}))})
+		if got := visible(b, vni, n.Prefix); !slices.Equal(got, []string{"2001:db8:1::1"}) {
+			t.Errorf("vni %d: %v", vni, got)
+		}
+		if got := targets(b, vni, n.Prefix); len(got) != 2 {
+			t.Errorf("vni %d: %v", vni, got)
+		}
+	}
+}
+
 // preferences are those of the next hops of a prefix, as their best claims have
 // them.
 func preferences(b *Bridge, vni rib.VNI, p netip.Prefix) map[rib.NextHop]rib.Preference {
