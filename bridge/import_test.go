@@ -99,6 +99,8 @@ func TestImportedRoutesAreJudged(t *testing.T) {
 		{"IP-in-IP to an IPv4 next hop", with(direct, func(u *Update) { u.Attributes.NextHop = addr("192.0.2.9") }), BGPNextHop, nil, nil},
 		{"IP-in-IP to our own gateway", with(direct, func(u *Update) { u.Attributes.NextHop = addr("2001:db8:e::300") }), BGPNextHop, nil, nil},
 		{"IP-in-IP without next hop", with(direct, func(u *Update) { u.Attributes.NextHop = netip.IPv6Unspecified() }), BGPNextHop, nil, nil},
+		{"IP-in-IP to the loopback", with(direct, func(u *Update) { u.Attributes.NextHop = netip.IPv6Loopback() }), BGPNextHop, nil, nil},
+		{"IP-in-IP to a link-local next hop", with(direct, func(u *Update) { u.Attributes.NextHop = addr("fe80::9") }), BGPNextHop, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBridge(t, testConfig(t))
