@@ -15,10 +15,10 @@ import (
 func TestDefaultRouteStaysOverAFlapOfTheUplink(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		uplink func(*lab.Node) uplink
+		uplink func(*lab.Node) router
 	}{
-		{"FRR", func(n *lab.Node) uplink { return frrUplink(n, apart, "0.0.0.0/0", "::/0") }},
-		{"BIRD", func(n *lab.Node) uplink { return birdUplink(n, 65000, []int{1}, nil, "0.0.0.0/0", "::/0") }},
+		{"FRR", func(n *lab.Node) router { return frrUplink(n, apart, "0.0.0.0/0", "::/0") }},
+		{"BIRD", func(n *lab.Node) router { return birdUplink(n, 65000, []int{1}, nil, "0.0.0.0/0", "::/0") }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -191,7 +191,7 @@ func TestDefaultRouteOfTwoUplinksOutlivesOneOfThem(t *testing.T) {
 		})
 	}
 	// Whichever of them is the best one, it is lost once.
-	for _, up := range []uplink{first, {kill: second.BGP.Kill, start: second.StartBGP}} {
+	for _, up := range []router{first, {kill: second.BGP.Kill, start: second.StartBGP}} {
 		sessions(4)
 		h.WaitRoutes(10*time.Second, defaults...)
 		heard := h.Heard()

@@ -49,13 +49,6 @@ const (
 // The default routes as hypervisors see them.
 var defaults = []string{"100#0.0.0.0/0#2001:db8:f::100", "100#::/0#2001:db8:f::100"}
 
-// uplink is a router of the fabric with addresses 10.0.0.2 and 2001:db8::2.
-type uplink struct {
-	lab.Router
-	offer       func(prefix string, on bool)
-	kill, start func() // of the daemon
-}
-
 func family(prefix string) string {
 	if strings.Contains(prefix, ":") {
 		return "ipv6"
@@ -63,8 +56,9 @@ func family(prefix string) string {
 	return "ipv4"
 }
 
-// frrUplink originates prefixes. With sessions apart it has one for each family.
-func frrUplink(n *lab.Node, sessions string, prefixes ...string) uplink {
+// frrUplink is a router at 10.0.0.2 and 2001:db8::2 that originates prefixes.
+// With sessions apart it has one for each family.
+func frrUplink(n *lab.Node, sessions string, prefixes ...string) router {
 	o := lab.UnicastOptions{ASN: 65000, RouterID: "10.0.0.2", Networks: make(map[string][]string)}
 	if sessions == apart {
 		o.Neighbors = []lab.FRRNeighbor{
@@ -78,7 +72,7 @@ func frrUplink(n *lab.Node, sessions string, prefixes ...string) uplink {
 		o.Networks[family(p)] = append(o.Networks[family(p)], p)
 	}
 	f := n.Unicast(o)
-	return uplink{f, func(prefix string, on bool) {
+	return router{f, func(prefix string, on bool) {
 		command := map[bool]string{true: "network ", false: "no network "}[on]
 		f.Configure("router bgp 65000", "address-family "+family(prefix)+" unicast", command+prefix)
 	}, func() { f.BGP.Kill() }, f.StartBGP}
@@ -86,7 +80,7 @@ func frrUplink(n *lab.Node, sessions string, prefixes ...string) uplink {
 
 // birdUplink originates prefixes in an AS, each with the attributes given in
 // BIRD's words, toward the bridges 10.0.0.N and 2001:db8::N for each N.
-func birdUplink(n *lab.Node, asn int, bridges []int, attributes map[string]string, prefixes ...string) uplink {
+func birdUplink(n *lab.Node, asn int, bridges []int, attributes map[string]string, prefixes ...string) router {
 	config := "router id 10.0.0.2;\n"
 	protocols := make(map[string]string)
 	for i, p := range prefixes {
@@ -100,12 +94,8 @@ func birdUplink(n *lab.Node, asn int, bridges []int, attributes map[string]strin
 		}
 	}
 	b := n.BIRD(config)
-	return uplink{b, func(prefix string, on bool) {
-		if on {
-			b.Enable(protocols[prefix])
-		} else {
-			b.Disable(protocols[prefix])
-		}
+	return router{b, func(prefix string, on bool) {
+		b.Enable(protocols[prefix], on)
 	}, func() { b.Daemon.Kill() }, b.StartDaemon}
 }
 
@@ -125,12 +115,12 @@ func TestPublicRoutesCrossBetweenHypervisorAnd(t *testing.T) {
 		name     string
 		sessions string
 		path     string // AS path of our routes
-		uplink   func(*lab.Node) uplink
+		uplink   func(*lab.Node) router
 	}{
-		{"FRR over a session for each family", apart, "65001", func(n *lab.Node) uplink { return frrUplink(n, apart, offered...) }},
-		{"FRR over one session", together, "65001", func(n *lab.Node) uplink { return frrUplink(n, together, offered...) }},
-		{"BIRD over a session for each family", apart, "65001", func(n *lab.Node) uplink { return birdUplink(n, 65000, []int{1}, nil, offered...) }},
-		{"BIRD over iBGP", strings.ReplaceAll(apart, "65000", "65001"), "", func(n *lab.Node) uplink { return birdUplink(n, 65001, []int{1}, nil, offered...) }},
+		{"FRR over a session for each family", apart, "65001", func(n *lab.Node) router { return frrUplink(n, apart, offered...) }},
+		{"FRR over one session", together, "65001", func(n *lab.Node) router { return frrUplink(n, together, offered...) }},
+		{"BIRD over a session for each family", apart, "65001", func(n *lab.Node) router { return birdUplink(n, 65000, []int{1}, nil, offered...) }},
+		{"BIRD over iBGP", strings.ReplaceAll(apart, "65000", "65001"), "", func(n *lab.Node) router { return birdUplink(n, 65001, []int{1}, nil, offered...) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -36,18 +36,20 @@ vnis:
 `, strings.Join(neighbors, ", asn: 65000, timers: {connect-retry: 1s}}\n    - {"), vni)
 }
 
-// edge is a provider edge with customer prefixes 192.168.2.0/24 and fd00:2::/64.
-type edge struct {
+// router is a peer in the fabric that the test controls.
+type router struct {
 	lab.Router
-	offer       func(prefix string, on bool)
-	kill, start func() // of the daemon
+	offer       func(prefix string, on bool) // of its own prefixes, all of which it offers at first
+	kill, start func()                       // of the daemon
 }
 
-func frrEdge(n *lab.Node, o lab.VPNOptions) edge {
+// frrEdge and birdEdge are provider edges with the prefixes 192.168.2.0/24 and
+// fd00:2::/64.
+func frrEdge(n *lab.Node, o lab.VPNOptions) router {
 	o.ASN, o.RouterID, o.Target = 65000, "10.0.0.2", "65000:200"
 	o.Connected = []string{"192.168.2.1/24", "fd00:2::1/64"}
 	f := n.VPN(o)
-	return edge{f, func(prefix string, on bool) {
+	return router{f, func(prefix string, on bool) {
 		address := o.Connected[0]
 		if strings.Contains(prefix, ":") {
 			address = o.Connected[1]
@@ -56,8 +58,8 @@ func frrEdge(n *lab.Node, o lab.VPNOptions) edge {
 	}, func() { f.BGP.Kill() }, f.StartBGP}
 }
 
-// birdEdge has a session over IPv4 and one over IPv6 with the channels given.
-func birdEdge(n *lab.Node, channels4, channels6 string) edge {
+// birdEdge has a session over each of IPv4 and IPv6 that channels are given for.
+func birdEdge(n *lab.Node, channels4, channels6 string) router {
 	session := "protocol bgp { local %s as 65000; neighbor %s as 65001; connect retry time 1; error wait time 1, 1; %s }\n"
 	config := `
 router id 10.0.0.2;
@@ -79,16 +81,12 @@ protocol static customer6 {
 		config += fmt.Sprintf(session, "2001:db8::2", "2001:db8::1", channels6)
 	}
 	b := n.BIRD(config)
-	return edge{b, func(prefix string, on bool) {
+	return router{b, func(prefix string, on bool) {
 		protocol := "customer4"
 		if strings.Contains(prefix, ":") {
 			protocol = "customer6"
 		}
-		if on {
-			b.Enable(protocol)
-		} else {
-			b.Disable(protocol)
-		}
+		b.Enable(protocol, on)
 	}, func() { b.Daemon.Kill() }, b.StartDaemon}
 }
 
@@ -106,12 +104,12 @@ func TestVPNRoutesWithLabelsCrossBetweenHypervisorAnd(t *testing.T) {
 	)
 	for _, row := range []struct {
 		name      string
-		edge      func(*lab.Node) edge
+		edge      func(*lab.Node) router
 		neighbors []string
 	}{
 		{
 			name: "FRR over a session for each family",
-			edge: func(n *lab.Node) edge {
+			edge: func(n *lab.Node) router {
 				return frrEdge(n, lab.VPNOptions{Label: 102, Neighbors: []lab.FRRNeighbor{
 					{Address: "10.0.0.1", ASN: 65001, Families: []string{"ipv4"}},
 					{Address: "2001:db8::1", ASN: 65001, Families: []string{"ipv6"}},
@@ -121,21 +119,21 @@ func TestVPNRoutesWithLabelsCrossBetweenHypervisorAnd(t *testing.T) {
 		},
 		{
 			name: "FRR over one IPv4 session",
-			edge: func(n *lab.Node) edge {
+			edge: func(n *lab.Node) router {
 				return frrEdge(n, lab.VPNOptions{Label: 102, Neighbors: []lab.FRRNeighbor{{Address: "10.0.0.1", ASN: 65001}}})
 			},
 			neighbors: []string{`address: 10.0.0.2, families: [vpnv4, vpnv6]`},
 		},
 		{
 			name: "BIRD over a session for each family",
-			edge: func(n *lab.Node) edge {
+			edge: func(n *lab.Node) router {
 				return birdEdge(n, vpn4, vpn6)
 			},
 			neighbors: []string{neighbor4, neighbor6},
 		},
 		{
 			name: "BIRD over one IPv6 session",
-			edge: func(n *lab.Node) edge {
+			edge: func(n *lab.Node) router {
 				return birdEdge(n, "", vpn4over6+vpn6)
 			},
 			neighbors: []string{`address: "2001:db8::2", families: [vpnv4, vpnv6]`},

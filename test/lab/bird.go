@@ -50,15 +50,12 @@ func (b *BIRD) Ask(command string) (string, error) {
 	return b.Try(birdc, "-s", birdControl, command)
 }
 
-// Enable lets a protocol of the configuration run.
-func (b *BIRD) Enable(protocol string) { b.t.Helper(); b.must("enable " + protocol) }
-
-// Disable ends a protocol: its sessions, or its static routes.
-func (b *BIRD) Disable(protocol string) { b.t.Helper(); b.must("disable " + protocol) }
-
-func (b *BIRD) must(command string) {
+// Enable lets a protocol of the configuration run, or ends it: its session, or
+// its static routes.
+func (b *BIRD) Enable(protocol string, on bool) {
 	b.t.Helper()
-	if _, err := b.Ask(command); err != nil {
+	command := map[bool]string{true: "enable ", false: "disable "}[on]
+	if _, err := b.Ask(command + protocol); err != nil {
 		b.t.Fatal(err)
 	}
 }
