@@ -105,6 +105,17 @@ var vniFamilyNames = []string{"evpn", "vpn", "unicast"}
 // String returns the name that the file uses.
 func (f VNIFamily) String() string { return name(vniFamilyNames, f) }
 
+// Families returns the address families of the kind.
+func (f VNIFamily) Families() []Family {
+	switch f {
+	case VNIFamilyVPN:
+		return []Family{FamilyVPNv4, FamilyVPNv6}
+	case VNIFamilyUnicast:
+		return []Family{FamilyIPv4, FamilyIPv6}
+	}
+	return []Family{FamilyEVPN}
+}
+
 // vniEncapsulations are those that routes of a family can describe.
 var vniEncapsulations = [][]Encapsulation{
 	VNIFamilyEVPN:    {EncapVXLAN, EncapIPinIP, EncapSRv6},

@@ -30,7 +30,8 @@ anything. Everything that is wrong is printed on standard error, one line each:
 
   FILE:LINE:COLUMN: PATH: VALUE, what is allowed
 
-and the exit code is 1. A good file is summed up in one line.`,
+and the exit code is 1. A good file is summed up in one line. Before that comes,
+on standard error, what is allowed and will hardly be meant.`,
 		Example: `  mbbgp check -c mbbgp.yaml
   mbbgp check -c mbbgp.yaml && systemctl restart mbbgp`,
 	}
@@ -38,7 +39,7 @@ and the exit code is 1. A good file is summed up in one line.`,
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path)
 		if err == nil {
-			err = checkUse(*path, cfg)
+			err = checkUse(*path, cfg, c.ErrOrStderr())
 		}
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
@@ -54,7 +55,8 @@ and the exit code is 1. A good file is summed up in one line.`,
 
 // checkUse finds what is wrong outside the file: passwords that cannot be
 // read, a gobgpd file that is not one, what bridge and speaker do not accept.
-func checkUse(file string, cfg *config.Config) error {
+// What they warn of goes to out.
+func checkUse(file string, cfg *config.Config, out io.Writer) error {
 	var problems []error
 	if cfg.BGP != nil {
 		for i, n := range cfg.BGP.Neighbors {
@@ -67,15 +69,29 @@ func checkUse(file string, cfg *config.Config) error {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
-	quiet := logrus.New()
-	quiet.SetOutput(io.Discard)
+	log := logrus.New()
+	log.SetOutput(out)
+	log.SetLevel(logrus.WarnLevel)
+	log.SetFormatter(warning{file})
 	dry := *cfg
 	dry.StateDirectory = "" // whose state it is, is running
-	b, err := bridge.New(&dry, rib.New(rib.Options{Encode: metalbond.Encode}), quiet)
+	b, err := bridge.New(&dry, rib.New(rib.Options{Encode: metalbond.Encode}), log)
 	if err == nil && cfg.BGP != nil {
-		_, err = gobgp.New(&dry, b.BGP(), quiet)
+		_, err = gobgp.New(&dry, b.BGP(), log)
 	}
 	return inFile(file, err)
+}
+
+// warning writes what is logged as a line about a file.
+type warning struct{ file string }
+
+// Format implements logrus.Formatter.
+func (w warning) Format(e *logrus.Entry) ([]byte, error) {
+	line := fmt.Sprintf("%s: warning: %s", w.file, e.Message)
+	for _, key := range slices.Sorted(maps.Keys(e.Data)) {
+		line += fmt.Sprintf(", %s %v", key, e.Data[key])
+	}
+	return []byte(line + "\n"), nil
 }
 
 // inFile says of each line of an error which file it is about.

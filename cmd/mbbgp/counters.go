@@ -69,7 +69,7 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 			list = append(list, total("vni_export_refused", "Next hops of the VNI that were kept from BGP.", n, vni, api.Label{Name: "reason", Value: string(reason)}))
 		}
 		if v.Exported.Label != 0 {
-			list = append(list, gauge("vni_label", "MPLS label of the VNI's routes.", int(v.Exported.Label), vni))
+			list = append(list, gauge("vni_label", "Label of the VNI's routes in BGP: of MPLS an allocated one, of VXLAN and IP in IP the VNI, of SRv6 Implicit NULL.", int(v.Exported.Label), vni))
 		}
 		list = append(list, configuredPrefixes(vni, &v)...)
 		list = append(list, ruleCounters(vni, "import", v.Imported.Rules)...)

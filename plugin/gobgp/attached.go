@@ -64,13 +64,8 @@ func newAttached(cfg *config.Config, log logrus.FieldLogger) *attached {
 func wantedFamilies(cfg *config.Config) []config.Family {
 	used := make([]bool, len(families))
 	for i := range cfg.VNIs {
-		switch cfg.VNIs[i].Family {
-		case config.VNIFamilyEVPN:
-			used[config.FamilyEVPN] = true
-		case config.VNIFamilyVPN:
-			used[config.FamilyVPNv4], used[config.FamilyVPNv6] = true, true
-		case config.VNIFamilyUnicast:
-			used[config.FamilyIPv4], used[config.FamilyIPv6] = true, true
+		for _, f := range cfg.VNIs[i].Family.Families() {
+			used[f] = true
 		}
 		if cfg.VNIs[i].Export.FlowSpec != config.FlowSpecOff {
 			used[config.FamilyFlowSpec4], used[config.FamilyFlowSpec6] = true, true

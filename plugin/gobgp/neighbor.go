@@ -121,7 +121,22 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		}
 	}
 	s.warnMapped(cfg, log)
+	s.warnUnspoken(cfg, log)
 	return s, errors.Join(errs...)
+}
+
+// warnUnspoken says which VNIs have routes of families that no neighbour has.
+func (s *setup) warnUnspoken(cfg *config.Config, log logrus.FieldLogger) {
+	for _, v := range cfg.VNIs {
+		want := v.Family.Families()
+		spoken := func(w who) bool {
+			return slices.ContainsFunc(want, func(f config.Family) bool { return slices.Contains(w.families, f) })
+		}
+		if len(s.who) > 0 && !slices.ContainsFunc(s.who, spoken) {
+			log.WithFields(logrus.Fields{"vni": v.VNI, "families": want}).
+				Warn("no BGP neighbor has a family of the VNI's routes, want one of these in families")
+		}
+	}
 }
 
 // warnMapped says over which sessions the IPv6 routes of unicast VNIs come to

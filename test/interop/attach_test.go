@@ -37,7 +37,7 @@ metalbond:
   listen: "[::]:4711"
 bgp:
   attach: 127.0.0.1:50051
-  attach-hold: 60s
+  attach-hold: 20s
 vnis:
   - vni: 200
     import: ["65000:200"]
@@ -103,9 +103,12 @@ func TestBridgeAttachedToGobgpd(t *testing.T) {
 	bridge = node.Bridge(attachedConfig)
 	f.WaitRoute(30*time.Second, "10.1.0.8")
 	bridge.Kill()
-	b.Do("withdraw 200#10.1.0.8/32#2001:db8::b")
+	b.Kill()
 	f.WaitRoute(time.Second, "10.1.0.8")
 	node.Bridge(attachedConfig)
+	c := l.Node("c", "2001:db8::c/64").Hypervisor()
+	c.Connect(serverAt)
+	c.Do("announce 200#2001:db8:1::/48#2001:db8::b")
 	f.WaitNoRoute(2*time.Minute, "10.1.0.8")
 	f.WaitRoute(20*time.Second, "2001:db8:1::/48")
 	a.WaitRoutes(30*time.Second, append(viaGateway, "200#2001:db8:1::/48#2001:db8::b")...)
