@@ -123,7 +123,7 @@ type ranks struct {
 	log     logrus.FieldLogger
 	known   map[rank]*ranked
 	order   []*ranked // the same, ascending
-	merged  bool      // some neighbours have the same preference
+	merged  bool      // some neighbours had to share a preference; until there are well fewer
 	merges  uint64    // ranks that got the preference of another one
 	shifted bool      // preferences have changed: shifts says which
 }
@@ -227,9 +227,12 @@ func (r *ranks) drop(x rank) {
 // part gives ranks that had to share a preference their own again, if there
 // are well enough.
 func (r *ranks) part() {
-	if r.merged && len(r.order)*10 < maxRanks*9 {
-		r.renumber()
+	if !r.merged || len(r.order)*10 >= maxRanks*9 {
+		return
 	}
+	r.merged = false
+	r.renumber()
+	r.log.WithField("ranks", len(r.order)).Info("BGP routes have few enough ranks again")
 }
 
 // makeRoom gives the i-th rank a preference by giving new ones to those around
@@ -256,13 +259,7 @@ func (r *ranks) makeRoom(i int) {
 }
 
 // renumber spreads all ranks.
-func (r *ranks) renumber() {
-	r.spread(0, len(r.order), rib.Relayed, rib.Native)
-	if r.merged {
-		r.merged = false
-		r.log.WithField("ranks", len(r.order)).Info("BGP routes have few enough ranks again")
-	}
-}
+func (r *ranks) renumber() { r.spread(0, len(r.order), rib.Relayed, rib.Native) }
 
 // spread gives some of the ranks preferences between two others, evenly.
 func (r *ranks) spread(first, end int, below, above rib.Preference) {

@@ -162,6 +162,25 @@ func TestTooManyRanksAreMergedAndPartedAgain(t *testing.T) {
 	}
 }
 
+func TestRanksAtTheEdgeAreLoggedOnce(t *testing.T) {
+	log, hook := logtest.NewNullLogger()
+	r := newRanks(log)
+	for i := range uint32(maxRanks) {
+		r.hold(rank{localPref: 2 * i})
+	}
+	for i := range uint32(20) { // a rank too many comes and goes, and another one changes
+		r.hold(rank{localPref: 201})
+		r.part()
+		r.drop(rank{localPref: 201})
+		r.drop(rank{localPref: 2 * i})
+		r.part()
+		r.hold(rank{localPref: 1000 + i})
+	}
+	if n := len(hook.AllEntries()); n != 1 {
+		t.Errorf("%d lines, want one: %v", n, hook.LastEntry().Message)
+	}
+}
+
 // visible are the next hops of a prefix that readers see, sorted.
 func visible(b *Bridge, vni rib.VNI, p netip.Prefix) []string {
 	var all []string
