@@ -141,7 +141,11 @@ func verdict(v bridge.Verdict) api.Verdict {
 	if v.Reason != bridge.Accepted {
 		return api.Verdict{Reason: string(v.Reason), Detail: v.Detail}
 	}
-	return api.Verdict{Accepted: true, NextHop: v.NextHop.String(), Detail: v.Detail}
+	x := api.Verdict{Accepted: true, NextHop: v.NextHop.String(), Detail: v.Detail}
+	if v.NextHop.Target.IsUnspecified() {
+		x.NextHop = "self" // our address of each session
+	}
+	return x
 }
 
 // texts returns the texts of a list, nil of an empty one.

@@ -93,7 +93,7 @@ type ExplainedBGP struct {
 // Verdict is what a policy says.
 type Verdict struct {
 	Accepted bool   `json:"accepted"`
-	NextHop  string `json:"nextHop,omitempty"` // that it gets on the other side, if it is accepted
+	NextHop  string `json:"nextHop,omitempty"` // that it gets on the other side, if it is accepted; "self" is our address of each session
 	Reason   string `json:"reason,omitempty"`  // why it is not
 	Detail   string `json:"detail,omitempty"`  // for people
 }
