@@ -223,7 +223,7 @@ func TestEndOfRIBTakesWhatWasNotSaidAgain(t *testing.T) {
 	s.b.tell(t, routes...)
 	eventually(t, "end of RIB", func() bool { return ends() == 1 })
 	n := s.a.neighbor(s.b.addr)
-	if len(n.Families) != 1 || !n.Families[0].EndOfRIB || n.Restart == 0 || s.a.len() != 2 {
+	if len(n.Families) != 1 || !n.Families[0].EndOfRIB || n.Restart != 0 || s.a.len() != 2 {
 		t.Errorf("%d routes, neighbour %+v", s.a.len(), n)
 	}
 	s.daemon.kill()

@@ -282,7 +282,7 @@ func TestIPv6RoutesOverIPv4WithoutNextHopAreWarnedOf(t *testing.T) {
 		{"sessions over IPv4 and IPv6", func(*config.Config) {}, 1},
 		{"an IPv4 next hop", func(c *config.Config) { c.BGP.NextHops = []netip.Addr{addr("192.0.2.1")} }, 1},
 		{"an IPv6 next hop", func(c *config.Config) { c.BGP.NextHops = []netip.Addr{addr("2001:db8::1")} }, 0},
-		{"no unicast VNI", func(c *config.Config) { c.VNIs[0].Family = config.VNIFamilyVPN }, 0},
+		{"no unicast VNI", func(c *config.Config) { c.VNIs = nil }, 0},
 		{"IPv4 routes only", func(c *config.Config) { c.BGP.Neighbors[0].Families = both[:1] }, 0},
 	} {
 		log, hook := test.NewNullLogger()
