@@ -7,6 +7,7 @@ package bridge
 // The ranks that are in use at a time are few, though: each gets a preference,
 // in their order. The first one is Redistributed, a new one takes a place
 // between its neighbours, and if there is none, those around it are spread anew.
+// If there are more than that, ranks of one LOCAL_PREF come to share a preference.
 //
 // A lossless route is what a hypervisor of another site has said, in every
 // field. It stands beside what those of this site say, so that all sites read
@@ -124,7 +125,7 @@ type ranks struct {
 	known   map[rank]*ranked
 	order   []*ranked // the same, ascending
 	merged  bool      // some neighbours had to share a preference; until there are well fewer
-	merges  uint64    // ranks that got the preference of another one
+	merges  uint64    // ranks that came when there was no preference left
 	shifted bool      // preferences have changed: shifts says which
 }
 
@@ -139,7 +140,7 @@ type ranked struct {
 // RankStats are the figures of the ranks of imported routes.
 type RankStats struct {
 	Used   int    // different ones at the moment
-	Merged uint64 // that got the preference of another one, since the start
+	Merged uint64 // that came when there was no preference left, since the start
 }
 
 func (r *ranks) stats() RankStats { return RankStats{len(r.order), r.merges} }
@@ -188,7 +189,7 @@ func (r *ranks) insert(e *ranked) {
 	case above-below < 2 && len(r.order) <= maxRanks:
 		r.makeRoom(i)
 	case above-below < 2:
-		r.merge(e, below, above)
+		r.merge(i)
 	case first:
 		e.preference = max(middle, above-rankStep)
 	case last:
@@ -199,16 +200,69 @@ func (r *ranks) insert(e *ranked) {
 	e.said = e.preference
 }
 
-// merge gives a rank the preference of its neighbour, as all are in use.
-func (r *ranks) merge(e *ranked, below, above rib.Preference) {
-	if e.preference = below; below == rib.Relayed {
-		e.preference = above
+// merge gives a rank a preference when all are in use: that of a neighbour, of
+// one that differs in less than LOCAL_PREF if it can be.
+func (r *ranks) merge(i int) {
+	e := r.order[i]
+	switch {
+	case i > 0 && r.order[i-1].near(e.rank):
+		e.preference = r.order[i-1].preference
+	case i+1 < len(r.order) && r.order[i+1].near(e.rank):
+		e.preference = r.order[i+1].preference
+	case r.squeeze(i):
+	case i > 0:
+		e.preference = r.order[i-1].preference
+	default:
+		e.preference = r.order[i+1].preference
 	}
 	r.merges++
 	if !r.merged {
 		r.merged = true
 		r.log.WithField("max", maxRanks).Warn("BGP routes have too many ranks, neighbours count as equal")
 	}
+}
+
+// near reports whether ranks differ in nothing that an operator sets to tell a
+// primary path from a backup.
+func (r rank) near(x rank) bool { return r.stale == x.stale && r.localPref == x.localPref }
+
+// squeeze gives the i-th rank a preference of its own by moving those next to
+// it by one, up to where two others can share one. It reports false if there is
+// no such place.
+func (r *ranks) squeeze(i int) bool {
+	for distance := 1; distance < len(r.order); distance++ {
+		if last := i + distance; last < len(r.order) && r.yields(last) {
+			r.order[i].preference = r.order[i+1].preference
+			for _, x := range r.order[i+1 : last+1] {
+				x.preference++
+			}
+			r.shifted = true
+			return true
+		}
+		if first := i - distance; first >= 0 && r.yields(first-1) {
+			r.order[i].preference = r.order[i-1].preference
+			for _, x := range r.order[first:i] {
+				x.preference--
+			}
+			r.shifted = true
+			return true
+		}
+	}
+	return false
+}
+
+// yields reports whether the i-th rank, -1 for what is below all, and the next
+// one can come closer by one: there is a gap between them, or they may share.
+func (r *ranks) yields(i int) bool {
+	below, above := rib.Relayed, rib.Native
+	if i >= 0 {
+		below = r.order[i].preference
+	}
+	if i+1 < len(r.order) {
+		above = r.order[i+1].preference
+	}
+	between := i >= 0 && i+1 < len(r.order)
+	return above-below > 1 || above > below && between && r.order[i].near(r.order[i+1].rank)
 }
 
 // drop notes that one place less has a rank.

@@ -162,6 +162,55 @@ func TestTooManyRanksAreMergedAndPartedAgain(t *testing.T) {
 	}
 }
 
+func TestMergedRanksDifferInLessThanLocalPref(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRanks(quiet())
+		held := map[rank]bool{}
+		draw := func(t *rapid.T) rank {
+			return rank{
+				stale:     rapid.IntRange(0, 9).Draw(t, "stale") == 0,
+				localPref: rapid.SampledFrom([]uint32{50, 100, 100, 100, 200}).Draw(t, "local preference"),
+				med:       rapid.Uint32Range(0, 300).Draw(t, "MED"),
+			}
+		}
+		hold := func(x rank) {
+			if !held[x] {
+				r.hold(x)
+				r.shifts()
+				held[x] = true
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"hold": func(t *rapid.T) { hold(draw(t)) },
+			"hold many": func(t *rapid.T) {
+				x := draw(t)
+				for range rapid.IntRange(1, 200).Draw(t, "number") {
+					x.med++
+					hold(x)
+				}
+			},
+			"drop": func(t *rapid.T) {
+				if x := draw(t); held[x] {
+					r.drop(x)
+					delete(held, x)
+				}
+			},
+			"part": func(t *rapid.T) {
+				r.part()
+				r.shifts()
+			},
+			"": func(t *rapid.T) {
+				wantOrder(t, &r)
+				for i := 1; i < len(r.order); i++ {
+					if x, y := r.order[i-1], r.order[i]; x.preference == y.preference && !x.near(y.rank) {
+						t.Fatalf("%+v and %+v have %d of %d", x.rank, y.rank, x.preference, len(r.order))
+					}
+				}
+			},
+		})
+	})
+}
+
 func TestRanksAtTheEdgeAreLoggedOnce(t *testing.T) {
 	log, hook := logtest.NewNullLogger()
 	r := newRanks(log)
