@@ -9,12 +9,16 @@ package bridge
 // What a summary-only aggregate holds is never exported itself, whether the
 // aggregate is or, for the limit of the VNI, is not; so that follows from the
 // prefix alone. It contributes all the same.
+//
+// Rules see an aggregate as a standard route whose next hop is the gateway, and
+// may refuse it or set what it carries. export.prefixes are about what goes
+// into it.
 
 import (
 	"net/netip"
 	"slices"
 
-	"mbbgp/config"
+	"mbbgp/rib"
 )
 
 // aggregates are those of a network, as they stand.
@@ -28,9 +32,10 @@ type aggregates struct {
 type aggregate struct {
 	prefix       netip.Prefix
 	summaryOnly  bool
-	contributors int    // exportable prefixes inside
-	own          wanted // routes of the prefix itself
-	told         wanted // what was settled last
+	verdict      verdict // of the rules
+	contributors int     // exportable prefixes inside
+	own          wanted  // routes of the prefix itself
+	told         wanted  // what was settled last
 	unsettled    bool
 }
 
@@ -41,10 +46,11 @@ type AggregateStats struct {
 	Exported     bool // BGP is told of it, or a limit is in the way
 }
 
-func newAggregates(list []config.Aggregate) aggregates {
+func newAggregates(n *network) aggregates {
 	x := aggregates{byPrefix: map[netip.Prefix]*aggregate{}}
-	for _, c := range list {
+	for _, c := range n.aggregates {
 		a := &aggregate{prefix: c.Prefix, summaryOnly: c.SummaryOnly}
+		a.verdict = n.exportVerdict(a.prefix, &rib.NextHop{Target: n.gateway}, false)
 		x.list = append(x.list, a)
 		x.byPrefix[c.Prefix] = a
 		lengths := &x.lengths[family(c.Prefix)]
@@ -100,11 +106,11 @@ func (x *aggregates) unsettle(a *aggregate) {
 }
 
 // want sets w to what BGP is to hear of an aggregate: what it is itself if it
-// is something, or else a route with nothing but the network's attributes.
+// is something, or else a route of its own.
 func (x *aggregates) want(w *wanted, a *aggregate) {
 	w.set(&a.own)
-	if len(w.forms) == 0 && a.contributors > 0 && !x.suppress(a.prefix) {
-		w.forms = append(w.forms, form{})
+	if len(w.forms) == 0 && a.contributors > 0 && !x.suppress(a.prefix) && !a.verdict.refused {
+		w.forms = append(w.forms, form{set: uint32(a.verdict.set)})
 	}
 }
 
@@ -144,6 +150,14 @@ func (f *feed) summarise(p netip.Prefix) bool {
 	return false
 }
 
+// countAggregate counts what the rules say of an aggregate that would begin.
+func (f *feed) countAggregate(a *aggregate) {
+	f.network.exportVerdict(a.prefix, &rib.NextHop{Target: f.network.gateway}, true)
+	if a.verdict.refused {
+		f.network.out.refused[Policy]++
+	}
+}
+
 // settle appends what the changes of a batch mean for aggregates.
 func (f *feed) settle(batch []Update) []Update {
 	s := &f.network.out
@@ -151,6 +165,9 @@ func (f *feed) settle(batch []Update) []Update {
 		a.unsettled = false
 		s.old.set(&a.told)
 		s.aggregates.want(&s.now, a)
+		if len(s.old.forms) == 0 && a.contributors > 0 {
+			f.countAggregate(a)
+		}
 		a.told.set(&s.now)
 		batch = f.step(a.prefix, batch)
 	}

@@ -3,6 +3,7 @@ package bridge
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"mbbgp/config"
 	"mbbgp/rib"
@@ -77,6 +78,34 @@ func TestAggregateCountsAgainstTheMaximum(t *testing.T) {
 		heard("-10.0.0.1/32")
 		if s := b.BGP().Stats().VNIs[0].Exported; s.Waiting != 0 || s.Prefixes.Used != 0 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestRulesSetWhatAggregatesCarryAndRefuseThem(t *testing.T) {
+	cfg := aggregateConfig(t, config.Aggregate{Prefix: prefix("10.0.0.0/8")}, config.Aggregate{Prefix: prefix("10.1.0.0/16")})
+	cfg.VNIs[0].Export.Rules = named(
+		config.Rule{Name: "inner", When: config.Match{Prefixes: []config.PrefixRule{{Prefix: prefix("10.1.0.0/16")}}}, Then: config.ThenRefuse},
+		config.Rule{Name: "outer", When: config.Match{Prefixes: []config.PrefixRule{{Prefix: prefix("10.0.0.0/8")}}}, Set: config.Set{MED: number(7)}},
+	)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, cfg)
+		c := b.Open(rib.Client, "c")
+		out, stop := startExport(b.BGP())
+		defer func() {
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		}()
+		announce(t, c, 200, "10.1.0.1/32", "2001:db8:1::1")
+		synctest.Wait()
+		med := func(p string) *uint32 { return out.routes[NLRI{Kind: Unicast, Prefix: prefix(p)}].MED }
+		if len(out.routes) != 2 || med("10.0.0.0/8") == nil || *med("10.0.0.0/8") != 7 || med("10.1.0.1/32") != nil {
+			t.Errorf("told %v", out.routes)
+		}
+		s := b.BGP().Stats().VNIs[0].Exported
+		if want := []RuleStats{{"inner", 1, 1}, {"outer", 1, 0}}; !slices.Equal(s.Rules, want) || s.Refused[Policy] != 1 {
+			t.Errorf("%v and %v, want %v", s.Rules, s.Refused, want)
 		}
 	})
 }

@@ -268,9 +268,10 @@ func modelExport(t *rapid.T, b *Bridge, v *config.VNI) exported {
 		}
 	}
 	for _, a := range v.Aggregates {
+		ok, set := modelRules(v.Export.Rules, a.Prefix, rib.NextHop{Target: v.Gateway})
 		for p := range accepted {
-			if want.routes[a.Prefix] == nil && inside(p, a) && !summarised(a.Prefix) {
-				want.routes[a.Prefix] = map[string]bool{wantSaid(v, a.Prefix, rib.NextHop{}, config.Set{}, false): true}
+			if ok && want.routes[a.Prefix] == nil && inside(p, a) && !summarised(a.Prefix) {
+				want.routes[a.Prefix] = map[string]bool{wantSaid(v, a.Prefix, rib.NextHop{}, set, false): true}
 			}
 		}
 	}

@@ -50,7 +50,8 @@ func rankIn(vni rib.VNI, kind NLRIKind, a *Attributes, h rib.NextHop) string {
 		}
 	}
 	direct := !prefix("2001:db8:e::/47").Contains(h.Target) // those are the gateways
-	if isLossless(a.Large, 65001) && direct && local >= 100 && !slices.Contains(a.Communities, llgrStale) {
+	preferred := local >= 100 && !slices.Contains(a.Communities, llgrStale)
+	if isLossless(a.Large, 65001) && direct && (preferred || h.Type == rib.NAT) {
 		return "~native"
 	}
 	return fmt.Sprintf("%v %010d %03d %05d %010d", !slices.Contains(a.Communities, llgrStale), local,

@@ -260,7 +260,7 @@ func (g *BGP) judge(n *network, u *Update, d *decision) (place, refusal) {
 	if rule, refused := n.applyRules(u, d, &p.rank); refused {
 		return place{}, refusal{n, Policy, rule}
 	}
-	p.rank.settle()
+	p.rank.settle(p.hop.Type)
 	if offered != nil {
 		d.offers = append(d.offers, offered)
 	}

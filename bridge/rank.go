@@ -13,7 +13,8 @@ package bridge
 // field. It stands beside what those of this site say, so that all sites read
 // the same set; otherwise each would see its own owners of a NAT address only.
 // One that is stale or less preferred by LOCAL_PREF than by default stands by,
-// and so does one whose packets would go through a gateway.
+// and so does one whose packets would go through a gateway. But a port range of
+// a NAT address has no alternative: it never stands by.
 
 import (
 	"cmp"
@@ -50,10 +51,10 @@ type rank struct {
 	lossless  bool   // says all fields of a next hop, and does not stand by
 }
 
-// settle ends the making of a rank: a lossless route that stands by is ranked
-// as any other.
-func (r *rank) settle() {
-	r.lossless = r.lossless && !r.stale && r.localPref >= defaultLocalPref
+// settle ends the making of the rank of a next hop of a type: a lossless route
+// that stands by is ranked as any other.
+func (r *rank) settle(t rib.NextHopType) {
+	r.lossless = r.lossless && (t == rib.NAT || !r.stale && r.localPref >= defaultLocalPref)
 }
 
 // fixed returns the preference of a rank that needs none of its own.

@@ -59,7 +59,7 @@ func (s *exportState) reset(n *network) {
 	defer s.mu.Unlock()
 	s.Used, s.routes, s.Over, s.Refused = 0, 0, false, 0
 	s.paths, s.waiting = map[netip.Prefix][]path{}, map[netip.Prefix]wanted{}
-	s.aggregates = newAggregates(n.aggregates)
+	s.aggregates = newAggregates(n)
 }
 
 // refuses returns the rule that keeps a prefix from BGP whatever its next hops.
