@@ -128,6 +128,10 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	} else if err := e.addNeighbors(ctx, s, handler); err != nil {
 		return err
 	}
+	if e.sweep, err = newSweeper(s); err != nil {
+		e.log.WithError(err).Warn("memory of withdrawn BGP paths will not be freed")
+	}
+	w.sweep.Store(e.sweep)
 	if e.setup.api != "" {
 		if err := waitAPI(ctx, e.setup.api, handler.kept.err); err != nil {
 			return fmt.Errorf("bgp.api: %w", err)
@@ -138,9 +142,6 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 			err = fmt.Errorf("bgp.gobgp-config: %s: %w", e.setup.fileName, err)
 		}
 		return err
-	}
-	if e.sweep, err = newSweeper(s); err != nil {
-		e.log.WithError(err).Warn("memory of withdrawn BGP paths will not be freed")
 	}
 	e.tables, e.missing = hasTables(ctx, s), make(map[config.Family]bool)
 	e.mu.Lock()

@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -100,4 +101,76 @@ func TestNeighborGetsWhatItIsMemberOf(t *testing.T) {
 	eventually(t, "all routes", func() bool { return count() == 6 })
 	f.remove(t, routePath(t, membership("65000:1")))
 	eventually(t, "blue routes", func() bool { return count() == 3 })
+}
+
+// GoBGP ends the process at this, unless its table keeps the entries.
+func TestMembershipsMayGoWhileTheyAreListed(t *testing.T) {
+	parallel(t)
+	addrs := addresses(3)
+	cfg := configuration(t, addrs[0], 65001)
+	for _, a := range addrs[1:] {
+		cfg.BGP.Neighbors = append(cfg.BGP.Neighbors, config.Neighbor{Address: a, Passive: true, Peering: config.Peering{
+			ASN: 65000, Families: []config.Family{config.FamilyEVPN, config.FamilyRTC}, Timers: timers(),
+		}})
+	}
+	h := start(t, cfg)
+	settle(t, h)
+	caps := []bgp.ParameterCapabilityInterface{bgp.NewCapMultiProtocol(bgp.RF_EVPN), bgp.NewCapMultiProtocol(bgp.RF_RTC_UC), bgp.NewCapRouteRefresh()}
+	member, reader := connect(t, h, addrs[1], caps...), connect(t, h, addrs[2], caps...)
+	come, leave := memberships(t, 200)
+	member.write(come)
+	eventually(t, "memberships", func() bool { return h.Counters().Unsupported == 200 })
+	refresh, err := bgp.NewBGPRouteRefreshMessage(bgp.AFI_IP, 0, bgp.SAFI_ROUTE_TARGET_CONSTRAINTS).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		member.write(append(slices.Clone(leave), come...))
+		reader.write(refresh)
+	}
+	member.write(leave)
+	next, key := typeFive("10.1.2.0/24", 7)
+	member.send(update([]uint32{65000}, next))
+	eventually(t, "a route", func() bool { _, ok := h.get(key); return ok })
+	e := h.engine.(*embedded)
+	if n := entries(t, e); n != 201 {
+		t.Errorf("%d entries, want those of the memberships and of the route", n)
+	}
+	for _, u := range membershipNLRIs(200) {
+		e.sweep.free(bgp.RF_RTC_UC, u.NLRI)
+	}
+	if n := entries(t, e); n != 1 {
+		t.Errorf("%d entries, want that of the route", n)
+	}
+}
+
+// memberships returns UPDATEs that announce and withdraw n memberships.
+func memberships(t *testing.T, n int) (come, leave []byte) {
+	t.Helper()
+	reach, err := bgp.NewPathAttributeMpReachNLRI(bgp.RF_RTC_UC, membershipNLRIs(n), netip.MustParseAddr("192.0.2.9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unreach, err := bgp.NewPathAttributeMpUnreachNLRI(bgp.RF_RTC_UC, membershipNLRIs(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := bgp.NewPathAttributeAsPath([]bgp.AsPathParamInterface{bgp.NewAs4PathParam(bgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{65000})})
+	serialize := func(attrs ...bgp.PathAttributeInterface) []byte {
+		b, err := bgp.NewBGPUpdateMessage(nil, attrs, nil).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	return serialize(bgp.NewPathAttributeOrigin(0), path, reach), serialize(unreach)
+}
+
+func membershipNLRIs(n int) []bgp.PathNLRI {
+	list := make([]bgp.PathNLRI, n)
+	for i := range list {
+		rt := bgp.NewTwoOctetAsSpecificExtended(bgp.EC_SUBTYPE_ROUTE_TARGET, 65000, uint32(i), true)
+		list[i].NLRI = bgp.NewRouteTargetMembershipNLRI(65000, rt)
+	}
+	return list
 }

@@ -58,9 +58,21 @@ func newSweeper(s *server.BgpServer) (sw *sweeper, err error) {
 		if !ok || paths.Type.Kind() != reflect.Slice || entries.Key().Kind() != reflect.Uint64 {
 			return nil, fmt.Errorf("tables of another shape: %v", entries)
 		}
+		if numbers, ok := entries.Elem().Elem().Elem().FieldByName("localIdMap"); !ok || !isBitmap(numbers.Type) {
+			return nil, fmt.Errorf("tables of another shape: %v", entries)
+		}
 		sw.paths = paths.Index
 	}
 	return sw, nil
+}
+
+// isBitmap reports whether t points to what pin expects.
+func isBitmap(t reflect.Type) bool {
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return false
+	}
+	bits, ok := t.Elem().FieldByName("bitmap")
+	return ok && bits.Type == reflect.TypeFor[[]uint64]()
 }
 
 // shardsOf returns the shards of a table.
@@ -93,9 +105,7 @@ func (sw *sweeper) free(f bgp.Family, nlri bgp.NLRI) bool {
 	if len(shards) == 0 {
 		return true
 	}
-	hash := hashOf(nlri)
-	sh := shards[int(uint32(hash))&(len(shards)-1)]
-	key := reflect.ValueOf(hash).Convert(sh.entries.Type().Key())
+	sh, key := find(shards, nlri)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	list := sh.entries.MapIndex(key)
@@ -109,6 +119,13 @@ func (sw *sweeper) free(f bgp.Family, nlri bgp.NLRI) bool {
 	}
 	sh.entries.SetMapIndex(key, reflect.Value{})
 	return true
+}
+
+// find returns the shard that the entry of nlri is in, and its key there.
+func find(shards []shard, nlri bgp.NLRI) (*shard, reflect.Value) {
+	hash := hashOf(nlri)
+	sh := &shards[int(uint32(hash))&(len(shards)-1)]
+	return sh, reflect.ValueOf(hash).Convert(sh.entries.Type().Key())
 }
 
 // hashOf returns GoBGP's key of an entry, a 64-bit FNV-1a hash of what tells

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -28,6 +29,7 @@ type watcher struct {
 	keeping    map[netip.Addr]bool         // has gone, and some of its routes stay
 	agreed     map[netip.Addr][]FamilyInfo // when it was established last
 	reset      func(neighbor netip.Addr)   // ends a session
+	sweep      atomic.Pointer[sweeper]     // of GoBGP's tables; nil if there is none
 }
 
 func newWatcher(ctx context.Context, s *setup, to sink, m *multipath, reset func(netip.Addr)) *watcher {
@@ -71,6 +73,9 @@ func (w *watcher) best(paths []*apiutil.Path, _ time.Time) {
 	}
 	var several []identified
 	for _, p := range paths {
+		if sweep := w.sweep.Load(); sweep != nil && p.Family == bgp.RF_RTC_UC {
+			sweep.keep(p)
+		}
 		if !p.PeerAddress.IsValid() {
 			w.own(p)
 			continue
