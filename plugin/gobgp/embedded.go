@@ -95,11 +95,12 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 // as long as they have to wait.
 func (e *embedded) carry(ctx context.Context, s *server.BgpServer, export func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	held := make(chan error, 1)
-	go func() { held <- e.setup.letGo(ctx, s) }()
+	var hold sync.WaitGroup
+	hold.Go(func() { e.setup.letGo(ctx, s) })
 	err := export(ctx)
 	cancel()
-	return errors.Join(err, <-held)
+	hold.Wait()
+	return err
 }
 
 // start starts BGP, its API and its neighbours.

@@ -295,6 +295,23 @@ func TestOurEndOfRIBWaitsForClients(t *testing.T) {
 	eventually(t, "the second route is back", func() bool { return f.foreign(t) == 2 })
 }
 
+// Nobody can be the neighbour that holds us back, and who takes it away through
+// the API does no harm.
+func TestHoldMayEndThroughTheAPI(t *testing.T) {
+	parallel(t)
+	h := start(t, restarting(t, addresses(2), 2*time.Second))
+	began, b := time.Now(), h.engine.(*embedded).server
+	f := &fabric{BgpServer: b}
+	if n := f.neighbor(t, absentee); n.GetState().GetAdminState() != api.PeerState_ADMIN_STATE_DOWN {
+		t.Errorf("it may connect: %+v", n)
+	}
+	if err := b.DeletePeer(t.Context(), &api.DeletePeerRequest{Address: absentee.String()}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the hold is over", func() bool { return time.Since(began) > deferral(2*time.Second)+time.Second/2 })
+	h.stop()
+}
+
 // neighbor returns what the fabric knows of a neighbour.
 func (f *fabric) neighbor(t testing.TB, address netip.Addr) (peer *api.Peer) {
 	t.Helper()
