@@ -354,6 +354,14 @@ func TestStaleRoutesGoWhenTheNeighborForgetsGracefulRestart(t *testing.T) {
 	open(t, h, peer, bgp.NewCapMultiProtocol(bgp.RF_EVPN))
 	eventually(t, "no route", func() bool { return h.len() == 0 })
 	eventually(t, "nothing is stale", func() bool { f, _ := h.stale(peer); return f == nil })
+	// GoBGP keeps the routes of the next session, too, in which there was none.
+	again := connect(t, h, peer, bgp.NewCapMultiProtocol(bgp.RF_EVPN))
+	again.send(update([]uint32{65000}, n))
+	eventually(t, "route arrived", func() bool { return h.len() == 1 })
+	again.Close()
+	eventually(t, "the session is over", func() bool { return h.neighbor(peer).State != Established })
+	open(t, h, peer, bgp.NewCapMultiProtocol(bgp.RF_EVPN))
+	eventually(t, "no route", func() bool { return h.len() == 0 })
 }
 
 func TestDeferralIsHalfTheRestartTime(t *testing.T) {

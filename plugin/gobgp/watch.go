@@ -27,7 +27,7 @@ type watcher struct {
 	configured map[netip.Addr]bool
 	described  map[string]string           // by neighbour address and by peer group
 	keeping    map[netip.Addr]bool         // has gone, and some of its routes stay
-	agreed     map[netip.Addr][]FamilyInfo // when it was established last
+	agreed     map[netip.Addr][]FamilyInfo // in all sessions with it
 	reset      func(neighbor netip.Addr)   // ends a session
 	sweep      atomic.Pointer[sweeper]     // of GoBGP's tables; nil if there is none
 }
@@ -147,13 +147,30 @@ func (w *watcher) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 			w.reset(c.neighbor)
 		}
 		delete(w.keeping, c.neighbor)
-		w.agreed[c.neighbor] = c.families
+		w.agreed[c.neighbor] = agree(w.agreed[c.neighbor], c.families)
 	}
 	if c.gone {
 		delete(w.agreed, c.neighbor)
 		delete(w.keeping, c.neighbor)
 	}
 	w.to.session(c)
+}
+
+// agree adds what was agreed in a new session to what was before: GoBGP does not
+// forget that a neighbour took part in graceful restart, and keeps the routes
+// of a session in which it did not.
+func agree(before, now []FamilyInfo) []FamilyInfo {
+	list := slices.Clone(now)
+	for _, b := range before {
+		i := slices.IndexFunc(list, func(f FamilyInfo) bool { return f.Family == b.Family })
+		if i < 0 {
+			list = append(list, b)
+			continue
+		}
+		list[i].GracefulRestart = list[i].GracefulRestart || b.GracefulRestart
+		list[i].LongLived = max(list[i].LongLived, b.LongLived)
+	}
+	return list
 }
 
 // sameRestart reports whether a neighbour that is back takes part in graceful
