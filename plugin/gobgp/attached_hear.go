@@ -31,6 +31,7 @@ type hearing struct {
 	closed   bool                     // guarded by mu; nothing is told any more
 	link     *link                    // guarded by mu; the present one, nil if there is none
 	number   uint32                   // guarded by mu; of the present link
+	over     uint32                   // guarded by mu; what links before this one said is not waited for any more
 	in       *incoming                // guarded by mu
 	decode   *decoder                 // guarded by mu
 	notes    map[bridge.NLRI]note     // guarded by mu
@@ -120,9 +121,20 @@ func (h *hearing) lost() {
 func (h *hearing) expire(before uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.over = max(h.over, before)
 	h.drop(func(_ bridge.NLRI, n note) bool { return n.link < before })
+	h.takeLeave()
+}
+
+// takeLeave ends what is known of the neighbours that are not waited for any
+// more. Without a link, and before it has named those that are there, nobody
+// knows which these are.
+func (h *hearing) takeLeave() {
+	if h.link == nil || h.touched != nil || h.closed {
+		return
+	}
 	for address, s := range h.sessions {
-		if s.link < before && h.link != nil && !h.closed {
+		if s.link < h.over {
 			delete(h.sessions, address)
 			h.to.session(change{at: time.Now(), neighbor: address, asn: s.asn, localASN: s.localASN, gone: true})
 		}
@@ -135,6 +147,7 @@ func (h *hearing) complete() {
 	defer h.mu.Unlock()
 	h.touched = nil
 	h.drop(func(_ bridge.NLRI, n note) bool { return n.link < h.number && h.sessions[n.neighbor].same })
+	h.takeLeave()
 }
 
 // drop withdraws the routes that gone picks.

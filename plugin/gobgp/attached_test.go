@@ -187,6 +187,23 @@ func TestWhatAGobgpdSaidGoesWhenItIsAwayForTooLong(t *testing.T) {
 	eventually(t, "routes back", func() bool { return s.a.len() == 50 })
 }
 
+func TestNeighborThatGobgpdHasNoLongerIsForgotten(t *testing.T) {
+	s := newScene(t, 100*time.Millisecond)
+	s.b.tell(t, many(1, "192.0.2.2:1", vxlan("192.0.2.2"))...)
+	eventually(t, "route arrived", func() bool { return s.a.len() == 1 })
+	s.cable.cut()
+	out, err := exec.Command("gobgp", "--target", s.daemon.api, "neighbor", "del", s.b.addr.String()).CombinedOutput()
+	if err != nil {
+		t.Fatalf("gobgp: %v: %s", err, out)
+	}
+	eventually(t, "route withdrawn, as the time is over", func() bool { return s.a.len() == 0 })
+	if n := s.a.Neighbors(); len(n) != 1 {
+		t.Errorf("neighbours: %+v", n)
+	}
+	s.cable.mend()
+	eventually(t, "no neighbour", func() bool { return len(s.a.Neighbors()) == 0 })
+}
+
 func TestLostConnectionIsMadeUpFor(t *testing.T) {
 	s := newScene(t, time.Hour)
 	ours, theirs := many(101, "192.0.2.1:1", vxlan("192.0.2.1")), many(51, "192.0.2.2:1", vxlan("192.0.2.2"))
