@@ -19,6 +19,11 @@ import (
 // maxBatch is how many updates are sent at once, at most.
 const maxBatch = 1000
 
+// maxRead is how many changes are read at once. Routes of many hypervisors come
+// mixed, and those with the same attributes are put together: the more of them
+// there are to do that with, the fewer messages BGP takes.
+const maxRead = 16 * maxBatch
+
 // ErrExporting is returned by Export while another Export runs.
 var ErrExporting = errors.New("the export to BGP is running already")
 
@@ -28,14 +33,15 @@ var ErrExporting = errors.New("the export to BGP is running already")
 // once; it belongs to send until send returns. Announcements of one VNI that
 // say the same of their routes stand together and share their Attributes,
 // withdrawals have none. An NLRI is announced again only if what is said of it
-// changed, and withdrawn only if it was announced. The first time that there is nothing more to say, an
-// empty batch says so. If send fails, Export ends with that error.
+// changed, and withdrawn only if it was announced. The first time that there is
+// nothing more to say, an empty batch says so. If send fails, Export ends with
+// that error.
 func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 	if !g.exporting.TryLock() {
 		return ErrExporting
 	}
 	defer g.exporting.Unlock()
-	e := exporter{bgp: g, send: send, wake: make(chan struct{}, 1), changes: make([]rib.Change, maxBatch)}
+	e := exporter{bgp: g, send: send, wake: make(chan struct{}, 1), changes: make([]rib.Change, maxRead)}
 	defer e.close()
 	g.memberships.open(e.signal)
 	if g.rds != nil {

@@ -145,7 +145,8 @@ func (r *Reader) readShared(show func() bool) (more, tidy bool) {
 	defer v.mu.RUnlock()
 	r.budget = lookedAt
 	for r.passing || r.seen != v.version {
-		if !r.pass(show) {
+		resumed := r.passing
+		if !r.pass(show) || resumed && r.seen != v.version { // the next pass could tell of a prefix again
 			return true, len(r.spent.list) > 0
 		}
 	}
@@ -240,8 +241,8 @@ func (r *Reader) encode(dst []byte, remove bool, p netip.Prefix, hop uint32) []b
 	return r.v.options.Encode(dst, remove, r.v.number, p, r.v.hops.at(hop).NextHop)
 }
 
-// ReadChanges fills buf with the next changes, one a prefix. Like ReadFrames
-// it may return none and true.
+// ReadChanges fills buf with the next changes, at most one a prefix. Like
+// ReadFrames it may return none and true.
 func (r *Reader) ReadChanges(buf []Change) (n int, more bool) {
 	more = r.read(func() bool {
 		d := &r.diff

@@ -144,3 +144,37 @@ func TestFramesFillTheLengthOfTheBufferNotItsCapacity(t *testing.T) {
 		}
 	}
 }
+
+// A read that goes on with a pass ends with it: what changed behind it is told
+// by the next one.
+func TestReadTellsOfAPrefixOnce(t *testing.T) {
+	table := New(Options{})
+	o := table.NewOrigin(OriginInfo{Source: Client})
+	const vni = 1
+	for i := range 10 {
+		table.Add(o, Route{VNI: vni, Prefix: prefix4(i), NextHop: target(1), Preference: Native})
+	}
+	r := table.NewReader(vni, ReaderOptions{})
+	defer r.Close()
+	if n, more := r.ReadChanges(make([]Change, 3)); n != 3 || !more {
+		t.Fatalf("read %d, more: %t", n, more)
+	}
+	table.Add(o, Route{VNI: vni, Prefix: prefix4(8), NextHop: target(2), Preference: Native})
+	buf := make([]Change, 100)
+	told := 3
+	for more := true; more; {
+		var n int
+		n, more = r.ReadChanges(buf)
+		seen := map[netip.Prefix]bool{}
+		for _, c := range buf[:n] {
+			if seen[c.Prefix] {
+				t.Errorf("told of %v twice in one read", c.Prefix)
+			}
+			seen[c.Prefix] = true
+		}
+		told += n
+	}
+	if told != 11 {
+		t.Errorf("told of %d changes, want 11", told)
+	}
+}
