@@ -120,7 +120,7 @@ func (l *load) carriers(ctx context.Context) (r result, err error) {
 		return l.start(ctx, name, "carrier",
 			"-local", own.String(), "-asn", strconv.Itoa(asn), "-peer", peer.String(), "-peer-asn", strconv.Itoa(peerASN),
 			"-port", strconv.Itoa(portBGP), "-routes", strconv.Itoa(l.routes), "-nexthops", strconv.Itoa(l.nexthops),
-			fmt.Sprintf("-send=%t", send), fmt.Sprintf("-srv6=%t", l.encap == "srv6"))
+			fmt.Sprintf("-mixed=%t", l.mixed), fmt.Sprintf("-send=%t", send), fmt.Sprintf("-srv6=%t", l.encap == "srv6"))
 	}
 	receiver, err := carrier("receiver", addressReceiver, 65002, addressSender, 65001, false)
 	if err != nil {

@@ -33,6 +33,7 @@ import (
 type load struct {
 	routes   int
 	nexthops int
+	mixed    bool   // next hops change from route to route
 	encap    string // ip-in-ip or srv6
 	programs string // folder
 	work     string // folder
@@ -57,22 +58,23 @@ func main() {
 	routes := flag.String("routes", "100000", "how many routes: a list of numbers")
 	nexthops := flag.Int("nexthops", 1000, "hypervisors that they are spread over, 1 to 65536")
 	encap := flag.String("encapsulation", "srv6", "srv6 (VPNv4) or ip-in-ip (EVPN)")
+	mixed := flag.Bool("mixed", false, "announce the routes of all hypervisors mixed, not one hypervisor after another")
 	runs := flag.Int("runs", 1, "how often")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *routes, *nexthops, *encap, *runs); err != nil {
+	if err := run(ctx, *routes, load{nexthops: *nexthops, mixed: *mixed, encap: *encap}, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, list string, nexthops int, encap string, runs int) error {
-	if encap != "srv6" && encap != "ip-in-ip" {
+func run(ctx context.Context, list string, l load, runs int) error {
+	if encap := l.encap; encap != "srv6" && encap != "ip-in-ip" {
 		return fmt.Errorf("-encapsulation %q: want srv6 or ip-in-ip", encap)
 	}
-	if nexthops < 1 || nexthops > 1<<16 {
-		return fmt.Errorf("-nexthops %d: want 1 to 65536", nexthops)
+	if l.nexthops < 1 || l.nexthops > 1<<16 {
+		return fmt.Errorf("-nexthops %d: want 1 to 65536", l.nexthops)
 	}
 	var sizes []int
 	for _, text := range strings.Split(list, ",") {
@@ -94,7 +96,8 @@ func run(ctx context.Context, list string, nexthops int, encap string, runs int)
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, n := range sizes {
 		for range runs {
-			l := load{routes: n, nexthops: min(nexthops, n), encap: encap, programs: work, work: work}
+			l := l
+			l.routes, l.nexthops, l.programs, l.work = n, min(l.nexthops, n), work, work
 			bridged, err := l.bridges(ctx)
 			if err != nil {
 				return fmt.Errorf("bridges: %w", err)
@@ -119,6 +122,14 @@ func build(ctx context.Context, folder string) error {
 		}
 	}
 	return nil
+}
+
+// hop is the number of the hypervisor of a route.
+func (l *load) hop(i int) int {
+	if l.mixed {
+		return i % l.nexthops
+	}
+	return i * l.nexthops / l.routes
 }
 
 func (l *load) print(bridged, plain result) {

@@ -95,7 +95,7 @@ func (c *client) say(l *load, announce bool) error {
 	}()
 	for i := range l.routes {
 		c.buf = wire.AppendUpdate(c.buf, wire.Update{
-			Remove: !announce, VNI: vni, Prefix: prefix(i), Target: target(i % l.nexthops),
+			Remove: !announce, VNI: vni, Prefix: prefix(i), Target: target(l.hop(i)),
 		})
 		if len(c.buf) > 60<<10 || i == l.routes-1 {
 			if err := c.write(c.buf); err != nil {
@@ -130,7 +130,7 @@ func (c *client) hear(ctx context.Context, l *load, announce bool) error {
 			return fmt.Errorf("%v: remove is %t", u.Prefix, u.Remove)
 		case !ok || seen[i]:
 			return fmt.Errorf("%v came twice, or was never announced", u.Prefix)
-		case u.Target != target(i%l.nexthops):
+		case u.Target != target(l.hop(i)):
 			return fmt.Errorf("%v came with next hop %v", u.Prefix, u.Target)
 		}
 		seen[i] = true

@@ -34,6 +34,7 @@ type options struct {
 	port             int
 	send             bool
 	routes, nexthops int
+	mixed            bool
 	srv6             bool
 }
 
@@ -47,6 +48,7 @@ func main() {
 	flag.BoolVar(&o.send, "send", false, "send the routes; otherwise wait for them")
 	flag.IntVar(&o.routes, "routes", 0, "how many, the first addresses of 10.0.0.0/8")
 	flag.IntVar(&o.nexthops, "nexthops", 1, "next hops that they share")
+	flag.BoolVar(&o.mixed, "mixed", false, "next hops change from route to route, not only behind all routes of one")
 	flag.BoolVar(&o.srv6, "srv6", false, "VPNv4 with an SRv6 service instead of EVPN type 5")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -139,20 +141,22 @@ func (o *options) originate(s *server.BgpServer, announce bool) error {
 	if err != nil {
 		return err
 	}
-	var paths []*apiutil.Path
-	for hop := range o.nexthops {
-		attrs, err := o.attributes(hop)
-		if err != nil {
+	hops := make([][]bgp.PathAttributeInterface, o.nexthops)
+	for hop := range hops {
+		if hops[hop], err = o.attributes(hop); err != nil {
 			return err
 		}
-		for i := hop; i < o.routes; i += o.nexthops {
-			p, err := o.path(rd, i)
-			if err != nil {
-				return err
-			}
-			p.Attrs = attrs
-			paths = append(paths, p)
+	}
+	paths := make([]*apiutil.Path, o.routes)
+	for i := range paths {
+		if paths[i], err = o.path(rd, i); err != nil {
+			return err
 		}
+		hop := i * o.nexthops / o.routes
+		if o.mixed {
+			hop = i % o.nexthops
+		}
+		paths[i].Attrs = hops[hop]
 	}
 	for batch := range slices.Chunk(paths, 1000) {
 		if !announce {
