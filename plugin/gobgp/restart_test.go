@@ -127,9 +127,7 @@ func TestRoutesOfADeadNeighborAreKeptForItsTime(t *testing.T) {
 	if kept := time.Since(died); kept < 1900*time.Millisecond {
 		t.Errorf("they were kept for %v, want 2s", kept)
 	}
-	if f, _ := h.stale(m.addr); f != nil {
-		t.Errorf("still stale: %v", f)
-	}
+	eventually(t, "nothing is stale", func() bool { f, _ := h.stale(m.addr); return f == nil })
 }
 
 func TestRoutesThatComeBackWereNeverGone(t *testing.T) {

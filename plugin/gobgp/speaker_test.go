@@ -1,7 +1,10 @@
 package gobgp
 
 import (
+	"flag"
 	"net/netip"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,10 +17,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if runtime.GOMAXPROCS(0) < waiting {
+		_ = flag.Set("test.parallel", strconv.Itoa(waiting))
+	}
 	// GoBGP closes the queue of a session that it stops, and empties it without
 	// waiting; what is put in at that moment keeps the queue's goroutine.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/eapache/channels.(*InfiniteChannel).infiniteBuffer"))
 }
+
+// waiting is how many tests run at once, on few processors too: they wait most
+// of the time.
+const waiting = 8
 
 // pair starts two speakers that are neighbours.
 func pair(t testing.TB, asnA, asnB uint32, change func(toB, toA *config.Neighbor)) (a, b *host) {
