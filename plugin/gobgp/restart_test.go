@@ -1,3 +1,8 @@
+//go:build !race
+
+// GoBGP marks routes as stale where others read the mark, without a lock, so
+// these tests are not for the race detector.
+
 package gobgp
 
 import (
@@ -18,15 +23,6 @@ const (
 	llgrStale = 0xffff0006 // RFC 9494 section 8
 	noLLGR    = 0xffff0007
 )
-
-// keeping is parallel for tests in which a GoBGP keeps routes. It marks them as
-// stale where others read the mark, without a lock.
-func keeping(t *testing.T) {
-	if raceEnabled {
-		t.Skip("GoBGP does not lock its mark of stale routes")
-	}
-	parallel(t)
-}
 
 // mortal is a fabric that comes and goes, and whose routes are to be kept
 // meanwhile.
@@ -109,7 +105,7 @@ func mortalRoutes() []bridge.Update {
 }
 
 func TestRoutesOfADeadNeighborAreKeptForItsTime(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	h, m := withMortal(t, 2, 0, mortalRoutes()...)
 	if n := h.neighbor(m.addr); n.Restart != 2*time.Second || !n.Families[0].GracefulRestart || n.Families[0].LongLived != 0 {
 		t.Errorf("neighbour: %+v", n)
@@ -131,7 +127,7 @@ func TestRoutesOfADeadNeighborAreKeptForItsTime(t *testing.T) {
 }
 
 func TestRoutesThatComeBackWereNeverGone(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	routes := mortalRoutes()
 	h, m := withMortal(t, 60, 0, routes...)
 	m.die(t)
@@ -172,7 +168,7 @@ func withLongLived(t *testing.T, longLived uint32) (h *host, m *mortal, routes [
 }
 
 func TestLongLivedRoutesAreMarkedAndKeptLonger(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	h, m, _, marked := withLongLived(t, 2)
 	eventually(t, "the routes are marked", marked)
 	since := time.Now()
@@ -187,7 +183,7 @@ func TestLongLivedRoutesAreMarkedAndKeptLonger(t *testing.T) {
 }
 
 func TestLongLivedRoutesThatComeBackLoseTheirMark(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	h, m, routes, marked := withLongLived(t, 600)
 	eventually(t, "the routes are marked", marked)
 	m.born(t, routes[1:]...)
@@ -232,7 +228,7 @@ func ourRoutes() []bridge.Update {
 }
 
 func TestNeighborKeepsOurRoutesWhenWeStop(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	addrs := addresses(2)
 	cfg := restarting(t, addrs, 3*time.Second)
 	h := start(t, cfg)
@@ -253,7 +249,7 @@ func TestNeighborKeepsOurRoutesWhenWeStop(t *testing.T) {
 
 // The earlier run of ours is a plain GoBGP, which has no clients to wait for.
 func TestOurEndOfRIBWaitsForClients(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	addrs := addresses(2)
 	cfg := restarting(t, addrs, 6*time.Second)
 	before := startFabric(t, addrs[0], cfg.BGP.Listen[0].Port(), 65001,
@@ -338,7 +334,7 @@ func (f *fabric) restart(t testing.TB, neighbor netip.Addr) *api.GracefulRestart
 
 // GoBGP would keep the routes, and wait.
 func TestStaleRoutesGoWhenTheNeighborForgetsGracefulRestart(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	h, r, peer := withRaw(t, bgp.NewCapGracefulRestart(false, false, 600,
 		[]*bgp.CapGracefulRestartTuple{bgp.NewCapGracefulRestartTuple(bgp.RF_EVPN, true)}))
 	n, _ := typeFive("10.1.2.0/24", 7)
@@ -376,7 +372,7 @@ func TestDeferralIsHalfTheRestartTime(t *testing.T) {
 }
 
 func TestDynamicNeighborIsForgottenWithItsLastRoute(t *testing.T) {
-	keeping(t)
+	parallel(t)
 	addrs := addresses(2)
 	cfg := configuration(t, addrs[0], 65001)
 	cfg.BGP.DynamicNeighbors = []config.DynamicNeighbor{{Prefix: netip.PrefixFrom(addrs[1], 32), Peering: config.Peering{
