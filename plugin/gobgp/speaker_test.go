@@ -149,9 +149,10 @@ func ownRoutesAreNotImported(t *testing.T, pair pairing) {
 	a.tell(t, many(10, "192.0.2.1:1", vxlan("192.0.2.1"))...)
 	b.tell(t, many(5, "192.0.2.2:1", vxlan("192.0.2.2"))...)
 	eventually(t, "routes exchanged", func() bool { return a.len() == 5 && b.len() == 10 })
-	if c := a.Counters(); c.Own < 10 || c.Imported != 5 || c.Announced != 10 {
-		t.Errorf("counters: %+v", c)
-	}
+	eventually(t, "counters", func() bool {
+		c := a.Counters()
+		return c.Own >= 10 && c.Imported == 5 && c.Announced == 10
+	})
 }
 
 func TestChangedRouteReplacesTheOldOne(t *testing.T) { onBothEngines(t, changedRouteReplacesTheOldOne) }

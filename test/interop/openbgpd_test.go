@@ -76,12 +76,12 @@ func TestPublicRoutesCrossBetweenHypervisorAndOpenBGPD(t *testing.T) {
 			b.Do("announce 100#198.51.100.7/32#2001:db8::b")
 			b.Do("announce 100#2001:db8:200::7/128#2001:db8::b")
 			b.Do("announce 100#2001:db8:202::7/128#2001:db8::b")
-			marked, plain := []string{"65000:100", "65000:1:2", "SoO:65001:1"}, []string{"SoO:65001:1"} // rules are for routes, not for aggregates
+			marked := []string{"65000:100", "65000:1:2", "SoO:65001:1"} // aggregates, too: rules see them as routes
 			for prefix, want := range map[string]lab.Route{
 				"198.51.100.7/32":     {NextHop: "10.0.0.1", MED: 10, Communities: marked},
 				"2001:db8:202::7/128": {NextHop: "2001:db8::1", MED: 10, Communities: marked},
-				"198.51.100.0/24":     {NextHop: "10.0.0.1", Communities: plain},
-				"2001:db8:200::/48":   {NextHop: "2001:db8::1", Communities: plain},
+				"198.51.100.0/24":     {NextHop: "10.0.0.1", MED: 10, Communities: marked},
+				"2001:db8:200::/48":   {NextHop: "2001:db8::1", MED: 10, Communities: marked},
 			} {
 				want.ASPath = "65001"
 				if r := lab.WaitTold(t, 10*time.Second, up, prefix, 1)[0]; !reflect.DeepEqual(r, want) {
