@@ -305,11 +305,10 @@ func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.Fi
 				RestartTime: uint32(seconds(p.GracefulRestart.LongLived)),
 			}},
 		}
-		if f == config.FamilyRTC {
-			a.RouteTargetMembership = &api.RouteTargetMembership{Config: &api.RouteTargetMembershipConfig{
-				DeferralTime: membershipTime,
-			}}
-		} else {
+		// No deferral for memberships: routes go out as these come in. GoBGP
+		// would wait for the neighbour's End-of-RIB, and for ever if that is
+		// there before it has begun to wait.
+		if f != config.FamilyRTC {
 			a.AddPaths = addPaths(p.AddPath)
 		}
 		c.families = append(c.families, a)
@@ -324,10 +323,6 @@ func newCommon(p *config.Peering, cluster netip.Addr, path string, log logrus.Fi
 // what says which are wanted. GoBGP holds back all others, too, from who has
 // not asked for all.
 func hasTargets(f config.Family) bool { return f <= config.FamilyVPNv6 || f == config.FamilyRTC }
-
-// membershipTime is how many seconds a neighbour has to say which route targets
-// it wants, before it is sent what it has asked for and an End-of-RIB.
-const membershipTime = 10
 
 // maxPaths is how many paths of an NLRI a neighbour is sent, GoBGP's limit.
 const maxPaths = 255
