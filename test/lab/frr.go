@@ -35,6 +35,24 @@ func (n FRRNeighbor) Speaks(family string) bool {
 	return len(n.Families) == 0 || slices.Contains(n.Families, family)
 }
 
+// frrInstance begins the configuration of bgpd: the default instance with its
+// neighbours. Options that use it have ASN, RouterID and Neighbors.
+const frrInstance = `hostname {{.RouterID}}
+router bgp {{.ASN}}
+ bgp router-id {{.RouterID}}
+ no bgp default ipv4-unicast
+ no bgp ebgp-requires-policy
+{{- range .Neighbors}}
+ neighbor {{.Address}} remote-as {{.ASN}}
+ neighbor {{.Address}} timers connect 1
+ neighbor {{.Address}} advertisement-interval 0
+{{- $address := .Address}}
+{{- range .Options}}
+ neighbor {{$address}} {{.}}
+{{- end}}
+{{- end}}
+`
+
 // forward makes a router of a network namespace.
 const forward = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 " +
 	"net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0"

@@ -26,21 +26,7 @@ vrf red
 exit-vrf
 `))
 
-var evpnBGP = template.Must(template.New("bgpd").Parse(`hostname {{.RouterID}}
-router bgp {{.ASN}}
- bgp router-id {{.RouterID}}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
-{{- range .Neighbors}}
- neighbor {{.Address}} remote-as {{.ASN}}
- neighbor {{.Address}} timers connect 1
- neighbor {{.Address}} advertisement-interval 0
-{{- $address := .Address}}
-{{- range .Options}}
- neighbor {{$address}} {{.}}
-{{- end}}
-{{- end}}
- address-family l2vpn evpn
+var evpnBGP = template.Must(template.New("bgpd").Parse(frrInstance + ` address-family l2vpn evpn
 {{- range .Neighbors}}
   neighbor {{.Address}} activate
 {{- if $.IBGP}}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"text/template"
 )
 
 // SRv6Options describe an SRv6 provider edge (RFC 9252, VPNv4 and VPNv6).
@@ -17,62 +16,6 @@ type SRv6Options struct {
 	Target    string        // route target of the VRF, both ways
 }
 
-var srv6Zebra = template.Must(template.New("zebra").Parse(`hostname {{.RouterID}}
-segment-routing
- srv6
-  locators
-   locator main
-    prefix {{.Locator}}
-   exit
-  exit
- exit
-exit
-`))
-
-var srv6BGP = template.Must(template.New("bgpd").Parse(`hostname {{.RouterID}}
-router bgp {{.ASN}}
- bgp router-id {{.RouterID}}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
-{{- range .Neighbors}}
- neighbor {{.Address}} remote-as {{.ASN}}
- neighbor {{.Address}} timers connect 1
- neighbor {{.Address}} advertisement-interval 0
- neighbor {{.Address}} capability extended-nexthop
-{{- $address := .Address}}
-{{- range .Options}}
- neighbor {{$address}} {{.}}
-{{- end}}
-{{- end}}
- segment-routing srv6
-  locator main
- exit
-{{- range $family := $.Families}}
- address-family {{$family}} vpn
-{{- range $.Neighbors}}
-  neighbor {{.Address}} activate
-{{- end}}
- exit-address-family
-{{- end}}
-router bgp {{.ASN}} vrf red
- bgp router-id {{.RouterID}}
- no bgp ebgp-requires-policy
-{{- range .Families}}
- address-family {{.}} unicast
-  redistribute connected
-  sid vpn export auto
-  rd vpn export {{$.RouterID}}:1
-  nexthop vpn export {{$.Address}}
-  rt vpn both {{$.Target}}
-  export vpn
-  import vpn
- exit-address-family
-{{- end}}
-`))
-
-// Families are those of the VRF, in FRR's words.
-func (SRv6Options) Families() []string { return []string{"ipv4", "ipv6"} }
-
 // SRv6 sets the node up as an SRv6 provider edge and starts the daemons. It
 // needs a kernel with VRF devices (KernelMain).
 func (n *Node) SRv6(o SRv6Options) *FRR {
@@ -80,7 +23,12 @@ func (n *Node) SRv6(o SRv6Options) *FRR {
 	Need(n.t, "frr", "vtysh")
 	n.VRF()
 	f := &FRR{Node: n, session: "ipv4 vpn", showRoutes: "%s route show vrf red"}
-	f.start(srv6Zebra, srv6BGP, o)
+	v := VPNOptions{ASN: o.ASN, RouterID: o.RouterID, Target: o.Target, Locator: o.Locator, NextHop: o.Address}
+	for _, x := range o.Neighbors {
+		x.Options = append([]string{"capability extended-nexthop"}, x.Options...)
+		v.Neighbors = append(v.Neighbors, x)
+	}
+	f.start(vpnZebra, vpnBGP, v)
 	return f
 }
 

@@ -15,21 +15,7 @@ func (UnicastOptions) Families() []string { return []string{"ipv4", "ipv6"} }
 
 var unicastZebra = template.Must(template.New("zebra").Parse("hostname {{.RouterID}}\n"))
 
-var unicastBGP = template.Must(template.New("bgpd").Parse(`hostname {{.RouterID}}
-router bgp {{.ASN}}
- bgp router-id {{.RouterID}}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
- no bgp network import-check
-{{- range .Neighbors}}
- neighbor {{.Address}} remote-as {{.ASN}}
- neighbor {{.Address}} timers connect 1
- neighbor {{.Address}} advertisement-interval 0
-{{- $address := .Address}}
-{{- range .Options}}
- neighbor {{$address}} {{.}}
-{{- end}}
-{{- end}}
+var unicastBGP = template.Must(template.New("bgpd").Parse(frrInstance + ` no bgp network import-check
 {{- range $family := .Families}}
  address-family {{$family}} unicast
 {{- range index $.Networks $family}}

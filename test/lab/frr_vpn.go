@@ -36,21 +36,7 @@ exit
 {{- end}}
 `))
 
-var vpnBGP = template.Must(template.New("bgpd").Parse(`hostname {{.RouterID}}
-router bgp {{.ASN}}
- bgp router-id {{.RouterID}}
- no bgp default ipv4-unicast
- no bgp ebgp-requires-policy
-{{- range .Neighbors}}
- neighbor {{.Address}} remote-as {{.ASN}}
- neighbor {{.Address}} timers connect 1
- neighbor {{.Address}} advertisement-interval 0
-{{- $address := .Address}}
-{{- range .Options}}
- neighbor {{$address}} {{.}}
-{{- end}}
-{{- end}}
-{{- if .Locator}}
+var vpnBGP = template.Must(template.New("bgpd").Parse(frrInstance + `{{- if .Locator}}
  segment-routing srv6
   locator main
  exit
