@@ -215,6 +215,39 @@ var flowSpecNames = []string{"off", "redirect-ip", "redirect-rt"}
 // String returns the name that the file uses.
 func (f FlowSpec) String() string { return name(flowSpecNames, f) }
 
+// Tunnel is how packets are sent to hypervisors and segments. Both put one IPv6
+// header in front of a packet.
+type Tunnel uint8
+
+// The tunnels.
+const (
+	TunnelIP6TNL Tunnel = iota // routes with encap ip6, through an ip6tnl device in external mode
+	TunnelSeg6                 // routes with encap seg6 mode encap.red
+)
+
+var tunnelNames = []string{"ip6tnl", "seg6"}
+
+// String returns the name that the file uses.
+func (t Tunnel) String() string { return name(tunnelNames, t) }
+
+// Decapsulation is what takes packets out of the tunnel that hypervisors send
+// to a gateway address.
+type Decapsulation uint8
+
+// The ways. Those of segment routing are behaviours of RFC 8986.
+const (
+	DecapIP6TNL Decapsulation = iota // an ip6tnl device for each VNI
+	DecapDT46                        // End.DT46: both families
+	DecapDT4                         // End.DT4: IPv4 only
+	DecapDT6                         // End.DT6: IPv6 only
+	DecapOff                         // none here
+)
+
+var decapsulationNames = []string{"ip6tnl", "dt46", "dt4", "dt6", "off"}
+
+// String returns the name that the file uses.
+func (d Decapsulation) String() string { return name(decapsulationNames, d) }
+
 // LogLevel is the least severe level that is logged.
 type LogLevel uint8
 

@@ -90,6 +90,17 @@ func ParseLabelRange(s string) (LabelRange, error) {
 // String returns the text that ParseLabelRange reads.
 func (r LabelRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
+// NumberRange is a range of numbers, both ends included.
+type NumberRange struct{ First, Last uint32 }
+
+// MSS is what becomes of the maximum segment size in TCP's SYN packets of
+// tunnels: nothing (zero), or no more than the MTU of the route allows (MSSAuto)
+// or a number of bytes.
+type MSS uint16
+
+// MSSAuto is what the MTU of the route allows.
+const MSSAuto MSS = 1
+
 // PaceMode is how the rate toward a MetalBond peer is found.
 type PaceMode uint8
 

@@ -41,6 +41,10 @@ type NextHop struct {
 	Type      NextHopType // what the next hop is for
 	NATFrom   uint16      // NAT only: first port
 	NATTo     uint16      // NAT only: end of the port range
+
+	// What a BGP fabric says beside; zero in MetalBond.
+	MAC   [6]byte // inner destination address of VXLAN: the Router's MAC of Target
+	Label uint32  // VNI of VXLAN on the wire, or MPLS label
 }
 
 // String returns the next hop as the command line writes it: the target, and
