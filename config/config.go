@@ -131,27 +131,27 @@ type GracefulRestart struct {
 
 // Kernel says how the routes of VNIs that have a table get into the kernel.
 type Kernel struct {
-	Tunnel           Tunnel        // tunnel: toward hypervisors and segments: ip6tnl, seg6; default ip6tnl
-	Device           string        // device: that tunnel routes leave by; ip6tnl: one in external mode; seg6: any that stays up; default overlay
-	MakeDevice       bool          // make-device: device is made if it is not there, and removed by cleanup; default false
-	Source           netip.Addr    // source: IPv6, outer source address; ip6tnl only; default invalid: the kernel chooses
-	HopLimit         uint8         // hop-limit: outer one, 1 to 255; ip6tnl only; default 64
-	Decapsulation    Decapsulation // decapsulation: for VNIs that do not say; default ip6tnl for tunnel ip6tnl, dt46 for seg6
-	Protocol         uint8         // protocol: of all that is ours (rtnetlink's RTPROT), 5 to 255; default 254
-	Metric           uint32        // metric: of our routes, 1 to 4294967295; a route of somebody else that has it is left alone; default 4711
-	NextHopObjects   bool          // nexthop-objects: auto (true) or off; default auto: if the kernel has them
-	NextHopIDs       NumberRange   // nexthop-ids: FIRST-LAST, of our next hop objects, 1 to 4294967295, at least 1000; default 471000000-471999999
-	UnderlayTable    uint32        // underlay-table: where next hops are looked up, 1 to 4294967295; default 254 (main)
-	RulePriority     uint32        // rule-priority: the first of 300 priorities of our rules, 1 to 32000; default 500
-	MarkShift        uint8         // mark-shift: lowest of the 12 bits of the packet mark that NAT steering uses, 0 to 20; default 20
-	SteeringTables   NumberRange   // steering-tables: FIRST-LAST, of NAT steering, 4096 of them; default 472000000-472004095
-	MTU              uint16        // mtu: of the devices that are made, 1280 to 65535; default 0: the kernel chooses
-	MSS              MSS           // mss: clamping of TCP's maximum segment size: off, auto, or 500 to 65535; default off
-	SourceValidation bool          // source-validation: packets out of tunnels whose inner source no MetalBond route has are dropped; for VNIs that do not say; default false
-	Settle           time.Duration // settle: how long after the start routes of an earlier run stay that nobody has announced again, 0s to 1h; default 60s
-	Scan             time.Duration // scan: how often the kernel is compared with the tables, 1s to 24h; default 60s
-	Drain            time.Duration // drain: how long packets are forwarded after everything was withdrawn, when draining, 0s to 1h; default 10s
-	Cleanup          bool          // cleanup: all that is ours is removed from the kernel at the end; default false
+	Tunnel            Tunnel        // tunnel: toward hypervisors and segments: ip6tnl, seg6; default ip6tnl
+	Device            string        // device: that tunnel routes leave by; ip6tnl: one in external mode; seg6: any that stays up; default overlay
+	MakeDevice        bool          // make-device: device is made if it is not there, and removed by cleanup; default false
+	Source            netip.Addr    // source: IPv6, outer source address; ip6tnl only; default invalid: the kernel chooses
+	HopLimit          uint8         // hop-limit: outer one, 1 to 255; ip6tnl only; default 64
+	Decapsulation     Decapsulation // decapsulation: for VNIs that do not say; default ip6tnl for tunnel ip6tnl, dt46 for seg6
+	Protocol          uint8         // protocol: of all that is ours (rtnetlink's RTPROT), 5 to 255; default 254
+	Metric            uint32        // metric: of our routes, 1 to 4294967295; a route of somebody else that has it is left alone; default 4711
+	NextHopObjects    bool          // nexthop-objects: auto (true) or off; default auto: if the kernel has them
+	NextHopIDs        NumberRange   // nexthop-ids: FIRST-LAST, of our next hop objects, 1 to 4294967295, at least 1000; default 471000000-471999999
+	ResolveViaDefault bool          // resolve-via-default: a default route of the underlay makes a next hop reachable; default true
+	RulePriority      uint32        // rule-priority: the first of 300 priorities of our rules, 1 to 32000; default 500
+	MarkShift         uint8         // mark-shift: lowest of the 12 bits of the packet mark that NAT steering uses, 0 to 20; default 20
+	SteeringTables    NumberRange   // steering-tables: FIRST-LAST, of NAT steering, 4096 of them; default 472000000-472004095
+	MTU               uint16        // mtu: of the devices that are made, 1280 to 65535; default 0: the kernel chooses
+	MSS               MSS           // mss: clamping of TCP's maximum segment size: off, auto, or 500 to 65535; default off
+	SourceValidation  bool          // source-validation: packets out of tunnels whose inner source no MetalBond route has are dropped; for VNIs that do not say; default false
+	Settle            time.Duration // settle: how long after the start routes of an earlier run stay that nobody has announced again, 0s to 1h; default 60s
+	Scan              time.Duration // scan: how often the kernel is compared with the tables, 1s to 24h; default 60s
+	Drain             time.Duration // drain: how long packets are forwarded after everything was withdrawn, when draining, 0s to 1h; default 10s
+	Cleanup           bool          // cleanup: all that is ours is removed from the kernel at the end; default false
 }
 
 // VNI is one virtual network that is bridged.

@@ -116,6 +116,7 @@ type Event struct {
 type Resolution struct {
 	Reachable bool       // by a unicast or local route
 	Local     bool       // the address is one of this machine
+	Default   bool       // the route is a default route
 	Device    int        // interface index; of several hops one
 	Gateway   netip.Addr // invalid: the address is on the link itself
 }
