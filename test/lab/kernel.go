@@ -13,28 +13,41 @@ import (
 // guestVar is set in the virtual machine that KernelMain boots.
 const guestVar = "MBBGP_LAB_GUEST"
 
-// kernelProbe fails in a new network namespace if the kernel lacks what SRv6
-// VPNs need: VRF devices, segment routing on routes of both families, and
-// decapsulation into a VRF.
+// kernelProbe fails in a new network namespace if the kernel lacks what a
+// gateway needs: VRF and tunnel devices, segment routing on routes of both
+// families with decapsulation into a VRF, MPLS, next hop objects with
+// encapsulation, and nftables.
 const kernelProbe = `
-	ip link add red type vrf table 1000
-	ip link set red up
+	! [ -d /lib/modules ] || modprobe -qa mpls_router mpls_iptunnel || :
+	sysctl -qw net.vrf.strict_mode=1 net.mpls.platform_labels=1000
 	ip link set lo up
-	sysctl -qw net.vrf.strict_mode=1
+	ip link add red up type vrf table 1000
+	ip link add t6 up type ip6tnl mode any external
+	ip link add vx7 up type vxlan id 7 local 192.0.2.1 dstport 4789 nolearning
+	ip link add d0 up type dummy
 	ip route add 192.0.2.0/24 encap seg6 mode encap.red segs 2001:db8::1 dev lo
 	ip -6 route add 2001:db8:1::/48 encap seg6 mode encap segs 2001:db8::1 dev lo
-	ip -6 route add 2001:db8:2::/128 encap seg6local action End.DT46 vrftable 1000 dev red`
+	ip -6 route add 2001:db8:2::/128 encap seg6local action End.DT46 vrftable 1000 dev red
+	ip -6 nexthop add id 7 encap ip6 dst 2001:db8::1 dev t6
+	ip route add 198.51.100.0/24 nhid 7
+	ip route add 203.0.113.0/24 encap mpls 100 dev d0
+	nft add table inet probe`
 
-// KernelMain is Main for a package whose tests need more of the kernel than
-// others (kernelProbe). Where this machine's kernel lacks it, all tests of the
-// package run in a virtual machine with another one (test/guest), which takes
-// 5 to 20 s to boot and is several times slower.
-func KernelMain(m *testing.M) { os.Exit(runMain(m, kernel)) }
+// KernelMain is Main for a package whose tests forward packets. Where this
+// machine's kernel lacks what they need (kernelProbe), all tests of the package
+// run in a virtual machine with another one (test/guest), which takes 5 to 20 s
+// to boot and is several times slower.
+func KernelMain(m *testing.M) { os.Exit(runMain(m, needs{kernelProbe, true})) }
 
-// kernel returns the command that runs another one under a kernel that has what
-// kernelProbe looks for, or nothing if this one does.
-func kernel(flags []string) ([]string, error) {
-	out, err := exec.Command("unshare", append(flags, "sh", "-ec", kernelProbe)...).CombinedOutput()
+// KernelUnitMain is KernelMain for a package whose tests use the kernel and none
+// of the programs. Those that cannot do without it begin with Need(t, "lab").
+// Each finds the namespaces of all: one that changes the network makes its own.
+func KernelUnitMain(m *testing.M) { os.Exit(runMain(m, needs{kernelProbe, false})) }
+
+// kernel returns the command that runs another one under a kernel that passes
+// the probe, or nothing if this one does.
+func kernel(flags []string, probe string) ([]string, error) {
+	out, err := exec.Command("unshare", append(flags, "sh", "-ec", probe)...).CombinedOutput()
 	if err == nil {
 		return nil, nil
 	}

@@ -47,14 +47,16 @@ var built = [][3]string{
 
 // Main is the TestMain of a package whose tests use the lab. It does not
 // return.
-func Main(m *testing.M) {
-	os.Exit(runMain(m, func([]string) ([]string, error) { return nil, nil }))
+func Main(m *testing.M) { os.Exit(runMain(m, needs{programs: true})) }
+
+// needs is what the tests of a package have to have around them.
+type needs struct {
+	probe    string // shell commands that fail in a new network namespace if the kernel will not do; "": any does
+	programs bool   // those that are built
 }
 
-// runMain runs the tests in new namespaces and returns the exit status. The
-// function gets the arguments of unshare for them and returns a command that
-// the test binary has to be started with, if any.
-func runMain(m *testing.M, prefix func(flags []string) ([]string, error)) int {
+// runMain runs the tests in new namespaces and returns the exit status.
+func runMain(m *testing.M, n needs) int {
 	if os.Getenv(insideVar) != "" {
 		if err := settle(); err != nil {
 			fmt.Fprintln(os.Stderr, "lab:", err)
@@ -68,14 +70,26 @@ func runMain(m *testing.M, prefix func(flags []string) ([]string, error)) int {
 	}
 	flags, err := privilege()
 	var command []string
-	if err == nil {
-		command, err = prefix(flags)
+	if err == nil && n.probe != "" {
+		command, err = kernel(flags, n.probe)
 	}
 	if err != nil {
 		reasonOutside = err
 		return m.Run() // the tests skip themselves with the reason, or fail under CI
 	}
-	status, err := again(flags, command)
+	programs := os.Getenv(programsVar)
+	if n.programs && programs == "" {
+		programs, err = os.MkdirTemp("", "mbbgp-lab-")
+		if err == nil {
+			defer os.RemoveAll(programs)
+			err = build(programs)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "lab:", err)
+			return 1
+		}
+	}
+	status, err := again(flags, command, programs)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		return 1
@@ -102,20 +116,9 @@ func privilege() ([]string, error) {
 	return flags, nil
 }
 
-// again builds the programs and runs the test binary in new namespaces, or in a
-// guest that the command boots there and that makes namespaces of its own.
-func again(flags, command []string) (status int, err error) {
-	programs := os.Getenv(programsVar)
-	if programs == "" {
-		programs, err = os.MkdirTemp("", "mbbgp-lab-")
-		if err != nil {
-			return 0, err
-		}
-		defer os.RemoveAll(programs)
-		if err := build(programs); err != nil {
-			return 0, err
-		}
-	}
+// again runs the test binary in new namespaces, or in a guest that the command
+// boots there and that makes namespaces of its own.
+func again(flags, command []string, programs string) (status int, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
