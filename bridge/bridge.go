@@ -34,6 +34,7 @@ import (
 // All methods may be called at the same time from any goroutine.
 type Bridge struct {
 	table    *rib.Table
+	fabric   *rib.Table // nil if no VNI has a kernel table
 	log      logrus.FieldLogger
 	networks map[rib.VNI]*network // fixed
 	sorted   []*network           // the same by VNI
@@ -53,6 +54,7 @@ type network struct {
 	gateway       netip.Addr // invalid if there is none
 	self          bool       // exports say this gateway as next hop, not the hypervisor
 	lossless      bool       // exports carry all fields of a next hop
+	forwards      bool       // its routes through this gateway are in the fabric table
 	srv6          config.SRv6
 	label         uint32 // of exports, as Update has it
 	imports       config.Import
@@ -124,6 +126,7 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 	if cfg.BGP != nil && (!cfg.RouterID.Is4() || !cfg.VXLAN.Local.IsValid()) {
 		return nil, errors.New("BGP needs an IPv4 router-id and a local VXLAN address")
 	}
+	b.fabric = b.newFabric(cfg)
 	var err error
 	if b.leaks, err = newLeaks(b, cfg); err != nil {
 		return nil, err
