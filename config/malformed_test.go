@@ -35,7 +35,7 @@ var malformed = []struct {
 	{"a duplicate key", "asn: 1\nasn: 2\n", []string{`f:2:1: asn: the key is already in line 1`}},
 	{"a duplicate key further in", "log: {level: info, level: debug}\n", []string{`f:1:20: log.level: the key is already in line 1`}},
 	{"an unknown key", "asm: 1\n", []string{`f:1:1: asm: unknown key (` + rootKeys + `)`}},
-	{"a section that is not known", "kernel: {}\n", []string{`f:1:1: kernel: unknown key (` + rootKeys + `)`}},
+	{"a section that is not known", "kernels: {}\n", []string{`f:1:1: kernels: unknown key (` + rootKeys + `)`}},
 	{"an unknown key further in", "log:\n  levle: info\n", []string{`f:2:3: log.levle: unknown key (level, format)`}},
 	{"a key that is a list", "{[1]: 2}\n", []string{`f:1:5: YAML: found an invalid key for this map`}},
 	{"an alias before its anchor", "asn: *a\nlog: &a {}\n", []string{`f:1:6: asn: there is no anchor &a before this alias`}},
@@ -265,7 +265,7 @@ var malformed = []struct {
 }
 
 const (
-	rootKeys    = "router-id, asn, domain, domain-id, state-directory, vxlan, mpls, metalbond, bgp, vnis, log, http"
+	rootKeys    = "router-id, asn, domain, domain-id, state-directory, vxlan, mpls, metalbond, bgp, kernel, vnis, log, http"
 	familyWords = "evpn, vpnv4, vpnv6, ipv4, ipv6, rtc, ipv4-flowspec, ipv6-flowspec"
 	peeringKeys = "asn, local-asn, local-address, description, multihop, password-file, families, route-reflector-client, timers, graceful-restart, add-path, max-prefixes"
 )

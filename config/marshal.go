@@ -35,6 +35,9 @@ func (c *Config) Marshal() ([]byte, error) {
 	if c.BGP != nil {
 		w.section("bgp", func() { w.bgp(c.BGP) })
 	}
+	if c.Kernel != nil {
+		w.section("kernel", func() { w.kernel(c.Kernel) })
+	}
 	w.section("vnis", func() {
 		for i := range c.VNIs {
 			w.item(func() { w.vni(&c.VNIs[i]) })
@@ -185,6 +188,7 @@ func (w *writer) vni(v *VNI) {
 	})
 	w.addr("gateway", v.Gateway)
 	w.text("nexthops", v.NextHops.String())
+	w.kernelSide(v)
 	w.number("max-prefixes", uint64(v.MaxPrefixes))
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -106,6 +107,9 @@ func anyConfig(t *rapid.T) *Config {
 	if c.ASN != 0 && c.RouterID.IsValid() && c.Domain != (ExtendedCommunity{}) && rapid.Bool().Draw(t, "bgp") {
 		c.BGP = anyBGP(t, c)
 	}
+	if rapid.Bool().Draw(t, "kernel") {
+		c.Kernel = anyKernel(t)
+	}
 	if c.RouterID.IsValid() || rapid.Bool().Draw(t, "local") {
 		c.VXLAN.Local = drawn(t, "local", rapid.OneOf(addr4, addr6))
 	}
@@ -118,13 +122,71 @@ func anyConfig(t *rapid.T) *Config {
 		c.VNIs = append(c.VNIs, anyVNI(t, c, n, i))
 	}
 	for i := range c.VNIs {
+		v := &c.VNIs[i]
 		for _, from := range vnis {
-			if from != c.VNIs[i].VNI && rapid.Bool().Draw(t, "import-from") {
-				c.VNIs[i].ImportFrom = append(c.VNIs[i].ImportFrom, from)
+			if from != v.VNI && rapid.Bool().Draw(t, "import-from") {
+				v.ImportFrom = append(v.ImportFrom, from)
+			}
+			if v.Table != 0 && from != v.VNI && rapid.Bool().Draw(t, "nat-from") {
+				v.NATFrom = append(v.NATFrom, from)
 			}
 		}
 	}
 	return c
+}
+
+func anyKernel(t *rapid.T) *Kernel {
+	ids := rapid.Uint32Range(1, 1<<32-2000).Draw(t, "ids")
+	tables := rapid.Uint32Range(1<<31, 1<<32-steeringTables).Draw(t, "tables") // those of VNIs are below
+	k := &Kernel{
+		Tunnel:            enum[Tunnel](t, tunnelNames),
+		Device:            drawn(t, "device", rapid.SampledFrom([]string{"overlay", "a", "0x1F", "null", "a#b'c", "-"})),
+		MakeDevice:        rapid.Bool().Draw(t, "make"),
+		Decapsulation:     enum[Decapsulation](t, decapsulationNames),
+		Protocol:          rapid.Uint8Range(5, 255).Draw(t, "protocol"),
+		Metric:            rapid.Uint32Min(1).Draw(t, "metric"),
+		NextHopObjects:    rapid.Bool().Draw(t, "objects"),
+		NextHopIDs:        NumberRange{ids, ids + rapid.Uint32Range(minNextHopIDs-1, 1999).Draw(t, "number")},
+		ResolveViaDefault: rapid.Bool().Draw(t, "default"),
+		RulePriority:      rapid.Uint32Range(1, 32000).Draw(t, "priority"),
+		MarkShift:         rapid.Uint8Max(20).Draw(t, "mark"),
+		SteeringTables:    NumberRange{tables, tables + steeringTables - 1},
+		MTU:               drawn(t, "mtu", optional(0, rapid.Uint16Min(1280))),
+		MSS:               MSS(drawn(t, "mss", rapid.OneOf(rapid.Just[uint16](0), rapid.Just(uint16(MSSAuto)), rapid.Uint16Min(500)))),
+		SourceValidation:  rapid.Bool().Draw(t, "validation"),
+		Settle:            time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "settle")),
+		Scan:              time.Duration(rapid.Int64Range(int64(time.Second), int64(day)).Draw(t, "scan")),
+		Drain:             time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "drain")),
+		Cleanup:           rapid.Bool().Draw(t, "cleanup"),
+	}
+	if k.Tunnel == TunnelIP6TNL {
+		k.Source = drawn(t, "source", optional(netip.Addr{}, addr6))
+		k.HopLimit = rapid.Uint8Min(1).Draw(t, "hop-limit")
+	}
+	return k
+}
+
+// anyKernelSide gives a VNI a table, or none.
+func anyKernelSide(t *rapid.T, c *Config, v *VNI, i int) {
+	v.Decapsulation = DecapOff
+	if c.Kernel == nil || rapid.Bool().Draw(t, "no table") {
+		return
+	}
+	name := func(kind string) string { return fmt.Sprintf("%s-%d", kind, i) }
+	v.Table = rapid.Uint32Range(0, 9).Draw(t, "table")*1000 + uint32(i) + 1
+	if v.Gateway.IsValid() {
+		v.Decapsulation = enum[Decapsulation](t, decapsulationNames)
+		v.SourceValidation = v.Decapsulation != DecapOff && rapid.Bool().Draw(t, "validation")
+	}
+	if v.Decapsulation == DecapDT46 || v.Decapsulation == DecapDT4 || v.Encapsulation == EncapMPLS || rapid.Bool().Draw(t, "vrf") {
+		v.VRF = name("vrf")
+	}
+	if v.Decapsulation == DecapIP6TNL {
+		v.DecapDevice = name("decap")
+	}
+	if v.Encapsulation == EncapVXLAN && c.BGP != nil {
+		v.VXLANDevice = name("vxlan")
+	}
 }
 
 func anyBGP(t *rapid.T, c *Config) *BGP {
@@ -258,6 +320,7 @@ func anyVNI(t *rapid.T, c *Config, n uint32, i int) VNI {
 	if v.Family != VNIFamilyUnicast {
 		anyTargets(t, c, &v, i)
 	}
+	anyKernelSide(t, c, &v, i)
 	return v
 }
 

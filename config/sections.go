@@ -29,6 +29,7 @@ func (d *decoder) config(n *node) *Config {
 		field{"mpls", into(&c.MPLS, d.mpls)},
 		field{"metalbond", into(&c.MetalBond, d.metalBond)},
 		field{"bgp", func(n *node, path string) { c.BGP = d.bgp(n, path, c) }},
+		field{"kernel", into(&c.Kernel, d.kernel)},
 		field{"vnis", func(n *node, path string) { vnis = n; c.VNIs = d.vnis(n, path, c) }},
 		field{"log", into(&c.Log, d.log)},
 		field{"http", into(&c.HTTP, d.http)},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -66,32 +67,55 @@ const (
 
 // ParseLabelRange reads "100000-199999".
 func ParseLabelRange(s string) (LabelRange, error) {
-	first, last, found := strings.Cut(s, "-")
-	if !found || !isDigits(first) || !isDigits(last) {
-		return LabelRange{}, fmt.Errorf("%s is not a range of labels, such as 100000-199999", show(s))
-	}
-	var r LabelRange
-	for _, end := range []struct {
-		text string
-		to   *uint32
-	}{{first, &r.First}, {last, &r.Last}} {
-		n, err := strconv.ParseUint(end.text, 10, 32)
-		if err != nil || n < minLabel || n > maxLabel {
-			return LabelRange{}, fmt.Errorf("%s: label %s is out of range (%d to %d)", show(s), show(end.text), minLabel, maxLabel)
-		}
-		*end.to = uint32(n)
-	}
-	if r.First > r.Last {
-		return LabelRange{}, fmt.Errorf("%s has no label in it, want %d-%d", show(s), r.Last, r.First)
-	}
-	return r, nil
+	first, last, err := parseRange(s, "labels", "label", "100000-199999", minLabel, maxLabel)
+	return LabelRange{first, last}, err
 }
 
 // String returns the text that ParseLabelRange reads.
 func (r LabelRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
-// NumberRange is a range of numbers, both ends included.
+// NumberRange is a range of numbers, both ends included, 1 to 4294967295.
 type NumberRange struct{ First, Last uint32 }
+
+// ParseNumberRange reads "1000-1999".
+func ParseNumberRange(s string) (NumberRange, error) {
+	first, last, err := parseRange(s, "numbers", "number", "1000-1999", 1, math.MaxUint32)
+	return NumberRange{first, last}, err
+}
+
+// String returns the text that ParseNumberRange reads.
+func (r NumberRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
+
+// size returns how many numbers there are, 0 of the zero range.
+func (r NumberRange) size() uint64 {
+	if r == (NumberRange{}) {
+		return 0
+	}
+	return uint64(r.Last) - uint64(r.First) + 1
+}
+
+func (r NumberRange) contains(n uint32) bool { return n >= r.First && n <= r.Last }
+
+// parseRange reads a range of numbers between low and high; kind and one are
+// the words for several and for one of them.
+func parseRange(s, kind, one, example string, low, high uint64) (first, last uint32, err error) {
+	from, to, found := strings.Cut(s, "-")
+	if !found || !isDigits(from) || !isDigits(to) {
+		return 0, 0, fmt.Errorf("%s is not a range of %s, such as %s", show(s), kind, example)
+	}
+	var ends [2]uint32
+	for i, text := range []string{from, to} {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || n < low || n > high {
+			return 0, 0, fmt.Errorf("%s: %s %s is out of range (%d to %d)", show(s), one, show(text), low, high)
+		}
+		ends[i] = uint32(n)
+	}
+	if ends[0] > ends[1] {
+		return 0, 0, fmt.Errorf("%s has no %s in it, want %d-%d", show(s), one, ends[1], ends[0])
+	}
+	return ends[0], ends[1], nil
+}
 
 // MSS is what becomes of the maximum segment size in TCP's SYN packets of
 // tunnels: nothing (zero), or no more than the MTU of the route allows (MSSAuto)
@@ -100,6 +124,36 @@ type MSS uint16
 
 // MSSAuto is what the MTU of the route allows.
 const MSSAuto MSS = 1
+
+// ParseMSS reads "off", "auto", or a number of bytes.
+func ParseMSS(s string) (MSS, error) {
+	const low, high = 500, math.MaxUint16
+	switch s {
+	case "off":
+		return 0, nil
+	case "auto":
+		return MSSAuto, nil
+	}
+	if !isDigits(s) {
+		return 0, fmt.Errorf("%s is not off, auto, or a number (%d to %d)", show(s), low, high)
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n < low {
+		return 0, fmt.Errorf("%s is out of range (%d to %d)", show(s), low, high)
+	}
+	return MSS(n), nil
+}
+
+// String returns the text that ParseMSS reads.
+func (m MSS) String() string {
+	switch m {
+	case 0:
+		return "off"
+	case MSSAuto:
+		return "auto"
+	}
+	return strconv.Itoa(int(m))
+}
 
 // PaceMode is how the rate toward a MetalBond peer is found.
 type PaceMode uint8

@@ -16,7 +16,11 @@ func (d *decoder) vnis(n *node, path string, c *Config) []VNI {
 	unique(d, n, path, "label", func(i int) (uint32, bool) { return list[i].Label, list[i].Label != 0 })
 	unique(d, n, path, "rd", func(i int) (RD, bool) { return list[i].RD, list[i].RD != RD{} })
 	unique(d, n, path, "gateway", func(i int) (netip.Addr, bool) { return list[i].Gateway, list[i].Gateway.IsValid() })
-	d.checkImportFrom(n, path, list)
+	unique(d, n, path, "table", func(i int) (uint32, bool) { return list[i].Table, list[i].Table != 0 })
+	d.checkOthers(n, path, "import-from", list, func(v *VNI) []uint32 { return v.ImportFrom })
+	d.checkOthers(n, path, "nat-from", list, func(v *VNI) []uint32 { return v.NATFrom })
+	d.checkTables(n, path, list, c.Kernel)
+	d.checkDevices(n, path, list, c.Kernel)
 	return list
 }
 
@@ -49,6 +53,13 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 		}},
 		field{"gateway", into(&v.Gateway, d.address6)},
 		field{"nexthops", into(&v.NextHops, oneOf[NextHops](d, nextHopsNames))},
+		field{"table", into(&v.Table, d.table)},
+		field{"vrf", into(&v.VRF, d.device)},
+		field{"decapsulation", into(&v.Decapsulation, oneOf[Decapsulation](d, decapsulationNames))},
+		field{"decap-device", into(&v.DecapDevice, d.device)},
+		field{"vxlan-device", into(&v.VXLANDevice, d.device)},
+		field{"nat-from", into(&v.NATFrom, setOf(d, "a list of VNIs", number[uint32](d, 1, most)))},
+		field{"source-validation", into(&v.SourceValidation, d.boolean)},
 		field{"max-prefixes", into(&v.MaxPrefixes, d.maxPrefixes)},
 	) {
 		return v
@@ -58,6 +69,7 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 		d.required(n, path, " for originate", "gateway")
 	}
 	d.kind(n, path, &v)
+	d.kernelSide(n, path, &v, c)
 	if v.Import.Types == nil {
 		v.Import.Types = slices.Clone(v.Export.Types)
 	}
@@ -142,22 +154,22 @@ func (d *decoder) checkUnicast(n *node, path string) {
 	}
 }
 
-// checkImportFrom checks that VNIs import from others that are there.
-func (d *decoder) checkImportFrom(n *node, path string, list []VNI) {
+// checkOthers checks that a key of VNIs names other VNIs that are there.
+func (d *decoder) checkOthers(n *node, path, key string, list []VNI, named func(*VNI) []uint32) {
 	known := make(map[uint32]bool, len(list))
 	for i := range list {
 		known[list[i].VNI] = true
 	}
 	for i := range list {
-		for j, from := range list[i].ImportFrom {
-			item := n.items[i].entry("import-from").value.items[j]
-			where := fmt.Sprintf("%s[%d].import-from[%d]", path, i, j)
+		for j, other := range named(&list[i]) {
+			item := n.items[i].entry(key).value.items[j]
+			where := fmt.Sprintf("%s[%d].%s[%d]", path, i, key, j)
 			switch {
-			case from == 0: // reported already
-			case from == list[i].VNI:
-				d.bad(item, where, "%d is the VNI itself, want other ones", from)
-			case !known[from]:
-				d.bad(item, where, "%d is not configured, want VNIs of this file", from)
+			case other == 0: // reported already
+			case other == list[i].VNI:
+				d.bad(item, where, "%d is the VNI itself, want other ones", other)
+			case !known[other]:
+				d.bad(item, where, "%d is not configured, want VNIs of this file", other)
 			}
 		}
 	}
