@@ -86,7 +86,7 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		index:       newTargetIndex(b.sorted),
 		limits:      neighborLimits{fixed: map[netip.Addr]int{}},
 		routes:      newRoutes(),
-		standings:   newStandings(b.table, b.log),
+		standings:   newStandings(b.table, b.fabric, b.log),
 		neighbors:   map[netip.Addr]*neighbor{},
 		macs:        map[key6]MAC{},
 		shadows:     map[key6][]shadow{},

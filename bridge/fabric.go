@@ -6,6 +6,8 @@ package bridge
 // the same senders at the same preference, by what BGP offers.
 
 import (
+	"net/netip"
+
 	"mbbgp/config"
 	"mbbgp/rib"
 )
@@ -54,4 +56,32 @@ func (b *Bridge) Label(vni rib.VNI) uint32 {
 		return n.label
 	}
 	return 0
+}
+
+// via returns where packets of a route go on from this gateway, given where
+// they could be sent straight, which is invalid if they have to go through a
+// gateway. It has no target if that cannot be told: if the BGP next hop is ours,
+// or a link-local address of no known link.
+func (g *BGP) via(u *Update, straight netip.Addr) rib.NextHop {
+	if straight.IsValid() {
+		return rib.NextHop{Target: straight}
+	}
+	a := u.Attributes
+	v := rib.NextHop{Target: a.NextHop.Unmap()}
+	if v.Target.IsLinkLocalUnicast() && v.Target.Is6() {
+		v.Target = v.Target.WithZone(u.Neighbor.Zone()) // the neighbour is on that link (RFC 2545 section 2)
+	}
+	switch t := v.Target; {
+	case !t.IsValid(), t.IsUnspecified(), t.IsMulticast(), g.ours(t):
+		return rib.NextHop{}
+	case t.Is6() && t.IsLinkLocalUnicast() && t.Zone() == "":
+		return rib.NextHop{}
+	}
+	switch u.NLRI.Kind {
+	case IPPrefix, MACIP:
+		v.MAC, v.Label = a.RouterMAC, u.Label
+	case VPN:
+		v.Label = u.Label
+	}
+	return v
 }

@@ -28,7 +28,7 @@ func (g *BGP) Import(batch []Update) {
 		u := &batch[i]
 		if u.Withdraw || u.Attributes == nil {
 			p := u.NLRI.Prefix.Masked()
-			g.offer(&u.NLRI, p, u.Neighbor, nil)
+			g.offer(&u.NLRI, p, nil)
 			g.put(&u.NLRI, p, 0)
 			continue
 		}
@@ -68,7 +68,7 @@ func (g *BGP) announce(u *Update) {
 			logCrossed(g.bridge.log.WithField("vni", r.network.vni), in.LimitStats)
 		}
 	}
-	g.offer(&u.NLRI, d.prefix, u.Neighbor, d.offers)
+	g.offer(&u.NLRI, d.prefix, d.offers)
 	if d.reason != Accepted || len(d.places) == 0 {
 		g.put(&u.NLRI, d.prefix, 0)
 		return
@@ -198,14 +198,27 @@ func (g *BGP) place(from *sender, p netip.Prefix, pl place) {
 	}
 }
 
-// say puts a next hop into the table, in place of what the sender said there.
+// say puts a next hop into the tables, in place of what the sender said there.
+// Who is sent to this gateway has a way on from it: the fabric table has it
+// first, and loses it last.
 func (g *BGP) say(from *sender, p netip.Prefix, pl place) {
+	vni, preference := pl.network.vni, g.standings.ranks.preference(pl.rank)
+	if pl.via.Target.IsValid() {
+		g.hop[0] = pl.via
+		g.bridge.fabric.Replace(from.fabric, vni, p, g.hop[:], preference)
+	}
 	g.hop[0] = pl.hop
-	g.bridge.table.Replace(from.origin, pl.network.vni, p, g.hop[:], g.standings.ranks.preference(pl.rank))
+	g.bridge.table.Replace(from.origin, vni, p, g.hop[:], preference)
+	if !pl.via.Target.IsValid() && pl.network.forwards {
+		g.bridge.fabric.Replace(from.fabric, vni, p, nil, preference)
+	}
 }
 
 func (g *BGP) displace(from *sender, p netip.Prefix, n *network) {
 	g.bridge.table.Replace(from.origin, n.vni, p, nil, rib.Redistributed)
+	if n.forwards {
+		g.bridge.fabric.Replace(from.fabric, n.vni, p, nil, rib.Redistributed)
+	}
 	if n.in.Max == 0 || g.imported(n, p) {
 		return
 	}

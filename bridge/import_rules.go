@@ -53,6 +53,7 @@ import (
 type place struct {
 	network *network
 	hop     rib.NextHop
+	via     rib.NextHop // in the fabric table; zero: it is not there
 	rank    rank
 }
 
@@ -71,7 +72,8 @@ type decision struct {
 	hop     rib.NextHop  // without target if packets go through the gateway
 	places  []place      // by ascending VNI
 	refused []refusal
-	offers  []*origination
+	offers  []offering
+	via     rib.NextHop // where packets go on from this gateway; without target: nowhere
 
 	// What follows from kind and attributes alone, for the next update that
 	// shares them.
@@ -86,7 +88,7 @@ type decision struct {
 // decide applies the import policy to an announcement. It changes nothing but
 // d and, if it is final, the counters of rules. The caller holds mu.
 func (g *BGP) decide(u *Update, d *decision) {
-	d.places, d.refused, d.offers = d.places[:0], d.refused[:0], d.offers[:0]
+	d.places, d.refused, d.offers, d.via = d.places[:0], d.refused[:0], d.offers[:0], rib.NextHop{}
 	d.prefix = u.NLRI.Prefix.Masked()
 	if d.reason = judgeNLRI(u); d.reason != Accepted {
 		return
@@ -103,6 +105,9 @@ func (g *BGP) decide(u *Update, d *decision) {
 	case len(d.networks) == 0:
 		d.reason = NoTarget
 		return
+	}
+	if g.bridge.fabric != nil {
+		d.via = g.via(u, d.hop.Target)
 	}
 	l := g.limitOf(u.Neighbor)
 	full := l.full() && !g.known(u).from(u)
@@ -252,7 +257,7 @@ func (g *BGP) judge(n *network, u *Update, d *decision) (place, refusal) {
 	case !n.importTypes.has(d.hop.Type):
 		return refuse(HopType)
 	}
-	p := place{n, d.hop, d.rank}
+	p := place{network: n, hop: d.hop, rank: d.rank}
 	p.rank.lossless = p.rank.lossless && d.hop.Target.IsValid() // through a gateway it is no hypervisor's word
 	if p.hop.TargetVNI == n.vni {
 		p.hop.TargetVNI = 0
@@ -262,7 +267,11 @@ func (g *BGP) judge(n *network, u *Update, d *decision) (place, refusal) {
 	}
 	p.rank.settle(p.hop.Type)
 	if offered != nil {
-		d.offers = append(d.offers, offered)
+		x := offer{neighbor: u.Neighbor, rank: p.rank}
+		if n.forwards {
+			x.via = d.via
+		}
+		d.offers = append(d.offers, offering{offered, x})
 	}
 	if !permitted {
 		return refuse(Filtered)
@@ -270,6 +279,9 @@ func (g *BGP) judge(n *network, u *Update, d *decision) (place, refusal) {
 	if !p.hop.Target.IsValid() {
 		if p.hop.Target = n.gateway; !n.gateway.IsValid() {
 			return refuse(NoGateway)
+		}
+		if n.forwards && p.hop.Type == rib.Standard {
+			p.via = d.via
 		}
 	}
 	if n.in.full() && !g.known(u).in(n) && !g.imported(n, d.prefix) {
@@ -307,6 +319,7 @@ func (n *network) applyRules(u *Update, d *decision, r *rank) (rule string, refu
 type Verdict struct {
 	VNI     rib.VNI     // 0: of the route as a whole
 	NextHop rib.NextHop // if it is accepted
+	Via     rib.NextHop // of imports: where the kernel sends packets on that come to this gateway; without target if it does not
 	Reason  Reason
 	Detail  string // for people
 }
@@ -324,7 +337,7 @@ func (g *BGP) ExplainImport(u Update) []Verdict {
 	}
 	var all []Verdict
 	for _, p := range d.places {
-		all = append(all, Verdict{VNI: p.network.vni, NextHop: p.hop})
+		all = append(all, Verdict{VNI: p.network.vni, NextHop: p.hop, Via: p.via})
 	}
 	for _, r := range d.refused {
 		all = append(all, Verdict{VNI: r.network.vni, Reason: r.reason, Detail: r.detail(&d)})

@@ -8,7 +8,8 @@ package bridge
 //
 // What offers it are routes that the VNI would import but for its prefix
 // rules. Our own domain's are none of these, so two bridges do not keep each
-// other's default alive.
+// other's default alive. The fabric table has the best of them, and in the
+// hold-down those that were the last.
 
 import (
 	"fmt"
@@ -24,6 +25,8 @@ import (
 type originations struct {
 	table    *rib.Table
 	origin   rib.Origin
+	fabric   *rib.Table // nil: none
+	vias     rib.Origin // in it
 	byPrefix map[netip.Prefix][]*origination
 	missing  int           // that are not in the table
 	complete chan struct{} // closed when none was missing for the first time
@@ -35,9 +38,22 @@ type origination struct {
 	network  *network
 	prefix   netip.Prefix
 	holdDown time.Duration
-	offers   map[NLRI]netip.Addr // by neighbour
-	present  bool                // in the table
-	end      *time.Timer         // of the hold-down; nil if none is under way
+	offers   map[NLRI]offer
+	present  bool        // in the table
+	end      *time.Timer // of the hold-down; nil if none is under way
+}
+
+// offer is an NLRI that offers a prefix.
+type offer struct {
+	neighbor netip.Addr
+	via      rib.NextHop // of packets that come to this gateway; without target: nowhere
+	rank     rank
+}
+
+// offering is an offer, and of what.
+type offering struct {
+	*origination
+	offer
 }
 
 // OriginationStats are the figures of a prefix that a VNI originates.
@@ -50,7 +66,7 @@ type OriginationStats struct {
 // newOriginations returns an error for a VNI that has no next hop for what it
 // originates. Without BGP nothing is originated.
 func newOriginations(b *Bridge, cfg *config.Config) (originations, error) {
-	o := originations{table: b.table, byPrefix: map[netip.Prefix][]*origination{}, complete: make(chan struct{})}
+	o := originations{table: b.table, fabric: b.fabric, byPrefix: map[netip.Prefix][]*origination{}, complete: make(chan struct{})}
 	if cfg.BGP == nil {
 		close(o.complete)
 		return o, nil
@@ -61,7 +77,7 @@ func newOriginations(b *Bridge, cfg *config.Config) (originations, error) {
 				return o, fmt.Errorf("vni %d: originate %v needs a gateway", n.vni, c.Prefix)
 			}
 			o.byPrefix[c.Prefix] = append(o.byPrefix[c.Prefix], &origination{
-				network: n, prefix: c.Prefix, holdDown: c.HoldDown, offers: map[NLRI]netip.Addr{},
+				network: n, prefix: c.Prefix, holdDown: c.HoldDown, offers: map[NLRI]offer{},
 			})
 			o.missing++
 		}
@@ -70,7 +86,11 @@ func newOriginations(b *Bridge, cfg *config.Config) (originations, error) {
 		close(o.complete)
 		return o, nil
 	}
-	o.origin = b.table.NewOrigin(rib.OriginInfo{Source: rib.BGP, Name: "originate"})
+	info := rib.OriginInfo{Source: rib.BGP, Name: "originate"}
+	o.origin = b.table.NewOrigin(info)
+	if o.fabric != nil {
+		o.vias = o.fabric.NewOrigin(info)
+	}
 	return o, nil
 }
 
@@ -86,7 +106,7 @@ func (o *originations) of(n *network, p netip.Prefix) *origination {
 
 // offer notes what an NLRI of prefix p offers now, instead of what it did
 // before.
-func (g *BGP) offer(n *NLRI, p netip.Prefix, from netip.Addr, offers []*origination) {
+func (g *BGP) offer(n *NLRI, p netip.Prefix, offers []offering) {
 	list := g.originations.byPrefix[p]
 	if len(list) == 0 {
 		return
@@ -94,8 +114,9 @@ func (g *BGP) offer(n *NLRI, p netip.Prefix, from netip.Addr, offers []*originat
 	key := *n
 	key.Prefix = p
 	for _, x := range list {
-		if slices.Contains(offers, x) {
-			x.offers[key] = from
+		i := slices.IndexFunc(offers, func(o offering) bool { return o.origination == x })
+		if i >= 0 {
+			x.offers[key] = offers[i].offer
 			g.appear(x)
 		} else if _, had := x.offers[key]; had {
 			delete(x.offers, key)
@@ -108,8 +129,8 @@ func (g *BGP) offer(n *NLRI, p netip.Prefix, from netip.Addr, offers []*originat
 func (g *BGP) forgetOffers(from netip.Addr) {
 	for _, list := range g.originations.byPrefix {
 		for _, x := range list {
-			for key, neighbor := range x.offers {
-				if neighbor == from {
+			for key, o := range x.offers {
+				if o.neighbor == from {
 					delete(x.offers, key)
 					g.vanish(x)
 				}
@@ -118,8 +139,9 @@ func (g *BGP) forgetOffers(from netip.Addr) {
 	}
 }
 
-// appear puts a prefix that is offered into the table.
+// appear puts a prefix that is offered into the tables.
 func (g *BGP) appear(x *origination) {
+	g.originations.direct(x)
 	if x.end != nil {
 		x.end.Stop()
 		x.end = nil
@@ -144,6 +166,7 @@ func (g *BGP) appear(x *origination) {
 // vanish begins the hold-down of a prefix that is not offered any more.
 func (g *BGP) vanish(x *origination) {
 	if len(x.offers) > 0 {
+		g.originations.direct(x)
 		return
 	}
 	if x.holdDown == 0 {
@@ -165,12 +188,36 @@ func (g *BGP) vanish(x *origination) {
 	x.end = end
 }
 
-// remove takes a prefix out of the table.
+// direct makes what the fabric table has of a prefix that is offered what the
+// best offers say.
+func (o *originations) direct(x *origination) {
+	if !x.network.forwards {
+		return
+	}
+	var vias []rib.NextHop
+	var best rank
+	for _, y := range x.offers {
+		if !y.via.Target.IsValid() {
+			continue
+		}
+		if order := y.rank.compare(best); len(vias) == 0 || order > 0 {
+			best, vias = y.rank, append(vias[:0], y.via)
+		} else if order == 0 && !slices.Contains(vias, y.via) {
+			vias = append(vias, y.via)
+		}
+	}
+	o.fabric.Replace(o.vias, x.network.vni, x.prefix, vias, rib.Redistributed)
+}
+
+// remove takes a prefix out of the tables.
 func (g *BGP) remove(x *origination) {
 	o := &g.originations
 	x.present = false
 	o.missing++
 	o.table.Remove(o.origin, x.network.vni, x.prefix, rib.NextHop{Target: x.network.gateway})
+	if x.network.forwards {
+		o.fabric.Replace(o.vias, x.network.vni, x.prefix, nil, rib.Redistributed)
+	}
 }
 
 // Originated returns a channel that is closed once every prefix that VNIs

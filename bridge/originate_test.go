@@ -226,8 +226,8 @@ func TestOfferBeatsAHoldDownThatEnds(t *testing.T) {
 		g.Import([]Update{labelled(n, 16, labelPath(rt(65000, 600))), unsay(n)})
 		g.mu.Lock()
 		time.Sleep(hold)
-		g.offer(&n, n.Prefix, fabric, []*origination{x})
-		g.offer(&n, n.Prefix, fabric, nil)
+		g.offer(&n, n.Prefix, []offering{{x, offer{neighbor: fabric}}})
+		g.offer(&n, n.Prefix, nil)
 		g.mu.Unlock()
 		synctest.Wait()
 		if len(targets(b, 600, n.Prefix)) != 1 {

@@ -51,8 +51,9 @@ type sender struct {
 	neighbor  *neighbor
 	group     uint32
 	origin    rib.Origin
-	standings int    // of it
-	last      uint32 // of these, that was found last; 0: none
+	fabric    rib.Origin // the same in the fabric table; 0 if there is none
+	standings int        // of it
+	last      uint32     // of these, that was found last; 0: none
 }
 
 type senderKey struct {
@@ -72,6 +73,7 @@ type standing struct {
 // standings keeps each standing once. Number 0 is none: not imported.
 type standings struct {
 	table   *rib.Table
+	fabric  *rib.Table // nil: none
 	ranks   ranks
 	all     []standing
 	free    []uint32
@@ -85,9 +87,10 @@ type standings struct {
 	key     []byte // scratch
 }
 
-func newStandings(t *rib.Table, log logrus.FieldLogger) standings {
+func newStandings(t, fabric *rib.Table, log logrus.FieldLogger) standings {
 	return standings{
 		table:   t,
+		fabric:  fabric,
 		ranks:   newRanks(log),
 		all:     make([]standing, 1),
 		seed:    maphash.MakeSeed(),
@@ -144,6 +147,12 @@ func appendPlace(b []byte, p *place) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(p.hop.TargetVNI))
 	b = binary.BigEndian.AppendUint16(b, p.hop.NATFrom)
 	b = binary.BigEndian.AppendUint16(b, p.hop.NATTo)
+	if p.via.Target.IsValid() {
+		target = p.via.Target.As16()
+		b = append(b, target[:]...)
+		b = append(b, p.via.MAC[:]...)
+		b = binary.BigEndian.AppendUint32(b, p.via.Label)
+	}
 	return p.rank.append(b)
 }
 
@@ -177,10 +186,11 @@ func (s *standings) sender(n *neighbor, x group) *sender {
 	from := s.senders[key]
 	if from == nil {
 		from = &sender{neighbor: n, group: number}
-		from.origin = s.table.NewOrigin(rib.OriginInfo{
-			Source: rib.BGP,
-			Name:   fmt.Sprintf("%v %v", n.address, x),
-		})
+		info := rib.OriginInfo{Source: rib.BGP, Name: fmt.Sprintf("%v %v", n.address, x)}
+		from.origin = s.table.NewOrigin(info)
+		if s.fabric != nil {
+			from.fabric = s.fabric.NewOrigin(info)
+		}
 		s.senders[key] = from
 		s.members[number]++
 	}
@@ -251,6 +261,9 @@ func (s *standings) drop(number uint32) {
 		return
 	}
 	s.table.Release(from.origin)
+	if s.fabric != nil {
+		s.fabric.Release(from.fabric)
+	}
 	delete(s.senders, senderKey{from.neighbor.address, from.group})
 	if s.members[from.group]--; s.members[from.group] == 0 {
 		delete(s.members, from.group)

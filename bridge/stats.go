@@ -25,6 +25,7 @@ type VNIStats struct {
 	Imported   ImportStats
 	Originated []OriginationStats // in the order of the configuration
 	Exported   ExportStats
+	Fabric     int        // next hops in the fabric table
 	Table      LimitStats // prefixes in the table, against MetalBond announcements
 }
 
@@ -68,6 +69,9 @@ func (g *BGP) Stats() BGPStats {
 		v.Imported.Rules = n.importPolicy.stats()
 		v.Exported = n.exportStats()
 		v.Table = n.admitted.stats(g.bridge, n.vni)
+		if n.forwards {
+			v.Fabric = g.bridge.fabric.Stats(n.vni).NextHops
+		}
 		if g.rds != nil && n.exported() && n.kind() != Unicast {
 			v.Exported.RDs = g.rds.list(n.vni)
 		}
