@@ -73,6 +73,32 @@ func (t *Table) Lookup(number VNI, p netip.Prefix) (list []RouteInfo) {
 	return list
 }
 
+// Visible appends the visible next hops of exactly this prefix to dst, in the
+// order in which they came: what a reader without options is shown.
+func (t *Table) Visible(dst []Path, number VNI, p netip.Prefix) []Path {
+	v := t.get(number)
+	if v == nil {
+		return dst
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	entry := v.find(p)
+	if entry == 0 {
+		return dst
+	}
+	var now moment
+	oldest := v.entries.at(entry).oldest
+	for n := oldest; n != 0; n = v.records.at(n).next {
+		now.weigh(v.records.at(n), v.version)
+	}
+	for n := oldest; n != 0; n = v.records.at(n).next {
+		if x := v.records.at(n); now.has(x, v.version) {
+			dst = append(dst, Path{v.hops.at(x.hop).NextHop, x.source, x.preference})
+		}
+	}
+	return dst
+}
+
 // Walk visits every live next hop of a VNI until visit returns false. What
 // changes meanwhile may be visited or not.
 func (t *Table) Walk(number VNI, visit func(RouteInfo) bool) {

@@ -193,6 +193,9 @@ func (w *world) inspect(t *rapid.T, vni VNI) {
 		if len(infos) != len(list) {
 			t.Fatalf("Lookup(%d, %v) = %v, want %v", vni, p, infos, list)
 		}
+		if got := w.table.Visible(nil, vni, p); !slices.Equal(got, visible[p]) {
+			t.Fatalf("Visible(%d, %v) = %v, want %v", vni, p, got, visible[p])
+		}
 		for i, info := range infos {
 			path := list[i].path
 			claims := w.model.claims(route{vni, p, path.NextHop})
