@@ -1,0 +1,94 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Resolve asks the kernel how it would send to each of the addresses, and writes
+// the answers to out, which is as long as addrs. The kernel decides by its rules
+// and tables as for packets of its own without mark and device, such as those
+// that it encapsulates.
+func (c *Conn) Resolve(addrs []netip.Addr, out []Resolution) error {
+	c.batch.Reset()
+	for i, a := range addrs {
+		out[i] = Resolution{}
+		c.batch.added(appendLookup(c.batch.b, a.Unmap()))
+	}
+	objects := map[uint32][]int{} // by next hop object: numbers of addresses
+	var r Route
+	err := c.exchange(&c.batch, routeCost, func(i int, m message) error {
+		if m.kind != unix.RTM_NEWROUTE {
+			return nil // a refusal: not reachable
+		}
+		if _, err := r.decode(m.body); err != nil {
+			return err
+		}
+		switch r.Type {
+		case unix.RTN_UNICAST, unix.RTN_LOCAL:
+		default:
+			return nil
+		}
+		out[i] = Resolution{Reachable: true, Local: r.Type == unix.RTN_LOCAL, Default: r.Prefix.Bits() == 0}
+		if r.NextHopID != 0 {
+			objects[r.NextHopID] = append(objects[r.NextHopID], i)
+		} else if len(r.Hops) > 0 {
+			out[i].Device, out[i].Gateway = r.Hops[0].Device, r.Hops[0].Gateway
+		}
+		return nil
+	})
+	for id, users := range objects {
+		if err != nil {
+			break
+		}
+		var hop Hop
+		if hop, err = c.hopOf(id); err == nil {
+			for _, i := range users {
+				out[i].Device, out[i].Gateway = hop.Device, hop.Gateway
+				out[i].Reachable = hop.Device != 0
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("route lookup: %w", err)
+	}
+	return nil
+}
+
+// appendLookup appends the question for the route that matches an address.
+func appendLookup(b []byte, a netip.Addr) []byte {
+	start := len(b)
+	b = begin(b, unix.RTM_GETROUTE, unix.NLM_F_REQUEST)
+	family := uint8(unix.AF_INET6)
+	if a.Is4() {
+		family = unix.AF_INET
+	}
+	b = append(b, family, uint8(a.BitLen()), 0, 0, 0, 0, 0, 0)
+	b = binary.NativeEndian.AppendUint32(b, unix.RTM_F_FIB_MATCH)
+	b = appendAddr(b, unix.RTA_DST, a)
+	return end(b, start)
+}
+
+// hopOf returns the hop of a next hop object, the first one of a group. It is
+// the zero Hop if there is none, as in a blackhole.
+func (c *Conn) hopOf(id uint32) (Hop, error) {
+	for {
+		n := NextHop{ID: id}
+		c.batch.Reset()
+		c.batch.added(n.append(c.batch.b, unix.RTM_GETNEXTHOP, unix.NLM_F_REQUEST))
+		n = NextHop{}
+		err := c.exchange(&c.batch, routeCost, func(_ int, m message) error {
+			if m.kind != unix.RTM_NEWNEXTHOP {
+				return nil
+			}
+			return n.decode(m.body)
+		})
+		if err != nil || len(n.Group) == 0 {
+			return n.Hop, err
+		}
+		id = n.Group[0].ID // is not a group
+	}
+}
