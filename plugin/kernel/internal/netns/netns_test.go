@@ -1,0 +1,23 @@
+package netns
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNamespaceIsFreshAndOnlyThisGoroutines(t *testing.T) {
+	New(t)
+	Run(t, "ip", "link", "add", "mark", "type", "veth", "peer", "name", "other")
+	if out := Run(t, "ip", "-o", "link"); strings.Count(out, "\n") != 3 {
+		t.Errorf("want lo, mark and other, have:\n%s", out)
+	}
+	outside := make(chan string)
+	go func() { outside <- Run(t, "ip", "-o", "link") }()
+	if out := <-outside; strings.Contains(out, "mark") {
+		t.Errorf("another goroutine is in the namespace, too:\n%s", out)
+	}
+	New(t)
+	if out := Run(t, "ip", "-o", "link"); strings.Count(out, "\n") != 1 {
+		t.Errorf("want lo alone, have:\n%s", out)
+	}
+}
