@@ -1,6 +1,6 @@
 package api
 
-// The three inspections answer with JSON whose types are here; the command
+// The inspections answer with JSON whose types are here; the command
 // line reads the same types back. Every list is there, if only as [].
 
 import (
@@ -36,6 +36,7 @@ type Explanation struct {
 	Aggregate  *Aggregate     `json:"aggregate,omitempty"`  // if it is an aggregate of the VNI
 	NextHops   []ExplainedHop `json:"nextHops"`             // in the table, MetalBond's side
 	Paths      []ExplainedBGP `json:"paths"`                // in BGP
+	Kernel     *KernelRoute   `json:"kernel,omitempty"`     // if the VNI has a table there
 }
 
 // Originated is a prefix that a VNI originates toward hypervisors.

@@ -35,7 +35,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	e.gauge("build_info", "The running version; the value is always 1.", 1, "version", c.state.Version)
 	if c.state.Table != nil {
 		for _, vni := range c.state.Table.VNIs() {
-			e.vni(strconv.FormatUint(uint64(vni), 10), c.state.Table.Stats(vni))
+			e.vni(number(vni), c.state.Table.Stats(vni))
 		}
 	}
 	if c.state.Sessions != nil {
@@ -45,6 +45,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		for _, n := range c.state.Neighbors() {
 			e.neighbor(n)
 		}
+	}
+	if c.state.Kernel != nil {
+		e.kernel(c.state.Kernel())
 	}
 	if c.state.Counters != nil {
 		for _, n := range c.state.Counters() {

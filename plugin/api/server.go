@@ -98,6 +98,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+ExplainPath, s.explain)
 	mux.HandleFunc("GET "+PolicyPath, s.policy)
 	mux.HandleFunc("GET "+NeighborsPath, s.neighbors)
+	mux.HandleFunc("GET "+KernelPath, s.kernel)
 	return mux
 }
 

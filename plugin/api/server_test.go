@@ -112,6 +112,7 @@ func get(t *testing.T, s State, path string) *httptest.ResponseRecorder {
 
 func TestMetricsFollowTheConventions(t *testing.T) {
 	s := full()
+	s.Kernel = gateway
 	problems, err := testutil.GatherAndLint(registry(&s))
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type State struct {
 	Counters  func() []Counter
 	Ready     func() []Condition
 	Policy    func() []PolicyRule
+	Kernel    func() Kernel
 	Explain   func(rib.VNI, netip.Prefix) (Explanation, error) // fails while BGP cannot be asked
 }
 
