@@ -18,7 +18,9 @@ import (
 const explainHelp = `Say why a route is, or is not, on either side of a running bridge: which next
 hops of the prefix the VNI has, who announces them and whether they go to BGP;
 and which BGP paths of the prefix there are and whether the VNI imports them. A
-refused one comes with the rule that refused it and the values that decided.
+refused one comes with the rule that refused it and the values that decided. Of a
+VNI that has a table in the kernel it also says whether the route is installed
+there, with which next hops, and how the underlay reaches them.
 
 PREFIX is an exact prefix, or an address for that host's one. All of BGP waits
 while its tables are searched, about a second for a million paths.`
@@ -26,7 +28,7 @@ while its tables are searched, about a second for a million paths.`
 func explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain --vni N PREFIX",
-		Short: "Say why a route is, or is not, in MetalBond and in BGP",
+		Short: "Say why a route is, or is not, in MetalBond, BGP and the kernel",
 		Long:  explainHelp,
 		Example: `  mbbgp explain --vni 200 10.1.0.7
   mbbgp explain --vni 100 0.0.0.0/0 --http 192.0.2.1:4712
@@ -81,6 +83,9 @@ func printExplanation(w io.Writer, e *api.Explanation) {
 	}
 	for i := range e.Paths {
 		printPath(w, &e.Paths[i])
+	}
+	if e.Kernel != nil {
+		printKernelRoute(w, e.Kernel)
 	}
 }
 

@@ -20,11 +20,12 @@ func showCommand() *cobra.Command {
 says (http).`,
 		Example: `  mbbgp show neighbors
   mbbgp show policy --http 192.0.2.1:4712
+  mbbgp show kernel --vni 200
   mbbgp show neighbors -j | jq '.[].state'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(showPolicyCommand(), showNeighborsCommand())
+	c.AddCommand(showPolicyCommand(), showNeighborsCommand(), showKernelCommand())
 	return c
 }
 
