@@ -25,6 +25,8 @@ type Packet struct {
 	Src, Dst           netip.Addr
 	Segments           []netip.Addr // of a segment routing header (RFC 8754); nil: it has none
 	InnerSrc, InnerDst netip.Addr   // of the IPv4 or IPv6 packet inside; invalid: there is none
+	Protocol           uint8        // of that packet
+	Port               uint16       // destination port of that packet; 0: neither UDP nor TCP
 }
 
 // Addresses returns all addresses in the packet.
@@ -87,6 +89,13 @@ func (c *Capture) record() {
 	}
 }
 
+// Forget drops what was recorded so far.
+func (c *Capture) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.packets = nil
+}
+
 // Packets returns what was recorded so far.
 func (c *Capture) Packets() []Packet {
 	c.mu.Lock()
@@ -116,9 +125,14 @@ func parsePacket(b []byte) (p Packet, ok bool) {
 	}
 	switch {
 	case next == unix.IPPROTO_IPIP && len(payload) >= 20:
-		p.InnerSrc, p.InnerDst = address(payload[12:16]), address(payload[16:20])
+		p.InnerSrc, p.InnerDst, p.Protocol = address(payload[12:16]), address(payload[16:20]), payload[9]
+		payload = payload[min(4*int(payload[0]&0xf), len(payload)):]
 	case next == unix.IPPROTO_IPV6 && len(payload) >= header:
-		p.InnerSrc, p.InnerDst = address(payload[8:24]), address(payload[24:40])
+		p.InnerSrc, p.InnerDst, p.Protocol = address(payload[8:24]), address(payload[24:40]), payload[6]
+		payload = payload[header:]
+	}
+	if (p.Protocol == unix.IPPROTO_UDP || p.Protocol == unix.IPPROTO_TCP) && len(payload) >= 4 {
+		p.Port = binary.BigEndian.Uint16(payload[2:])
 	}
 	return p, true
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -91,6 +92,17 @@ func (n *Node) evpnVRF(o FRROptions) {
 		ip -n red link set c1 up
 		ip -n red link set c0 up
 		%[5]s`, forward, o.VNI, o.RouterID, o.MAC, b.String()))
+}
+
+// Host adds a machine on the customer link of an EVPN provider edge, with its
+// default routes to it. near are the addresses of FRROptions.Connected, far the
+// machine's.
+func (f *FRR) Host(name string, near, far []string) *Node {
+	f.t.Helper()
+	h := f.lab.node(name)
+	f.Run("ip", "-n", "red", "link", "set", "c1", "name", "uplink", "netns", strconv.Itoa(h.pid))
+	h.customer(near, far)
+	return h
 }
 
 // FRRRoute is a type 5 route in bgpd's EVPN table.

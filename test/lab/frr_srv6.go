@@ -52,14 +52,21 @@ func (n *Node) Customer(name string, near, far []string) *Node {
 		ip link add %[1]s type veth peer name uplink netns %[2]d
 		ip link set %[1]s master red up
 		%[3]s`, name, c.pid, addressLines(name, near)))
+	c.customer(near, far)
+	return c
+}
+
+// customer gives the interface "uplink" addresses, and default routes to a
+// router with addresses near.
+func (n *Node) customer(near, far []string) {
+	n.t.Helper()
 	var routes strings.Builder
 	for _, a := range near {
 		gateway := netip.MustParsePrefix(a).Addr()
 		anywhere := netip.PrefixFrom(gateway, 0).Masked()
 		fmt.Fprintf(&routes, "ip route add %s via %s\n", anywhere, gateway)
 	}
-	c.Run("sh", "-ec", "ip link set uplink up\n"+addressLines("uplink", far)+routes.String())
-	return c
+	n.Run("sh", "-ec", "ip link set uplink up\n"+addressLines("uplink", far)+routes.String())
 }
 
 // addressLines are the commands that add addresses to an interface.

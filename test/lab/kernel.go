@@ -19,9 +19,9 @@ const guestVar = "MBBGP_LAB_GUEST"
 // encapsulation, and nftables.
 const kernelProbe = `
 	! [ -d /lib/modules ] || modprobe -qa mpls_router mpls_iptunnel || :
-	sysctl -qw net.vrf.strict_mode=1 net.mpls.platform_labels=1000
 	ip link set lo up
 	ip link add red up type vrf table 1000
+	sysctl -qw net.vrf.strict_mode=1 net.mpls.platform_labels=1000
 	ip link add t6 up type ip6tnl mode any external
 	ip link add vx7 up type vxlan id 7 local 192.0.2.1 dstport 4789 nolearning
 	ip link add d0 up type dummy
@@ -41,7 +41,7 @@ func KernelMain(m *testing.M) { os.Exit(runMain(m, needs{kernelProbe, true})) }
 
 // KernelUnitMain is KernelMain for a package whose tests use the kernel and none
 // of the programs. Those that cannot do without it begin with Need(t, "lab").
-// Each finds the namespaces of all: one that changes the network makes its own.
+// All of them share the namespaces: a test that changes the network makes its own.
 func KernelUnitMain(m *testing.M) { os.Exit(runMain(m, needs{kernelProbe, false})) }
 
 // kernel returns the command that runs another one under a kernel that passes

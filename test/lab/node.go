@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,6 +21,8 @@ import (
 
 // Lab is one network segment with nodes on it.
 type Lab struct {
+	MTU int // of the interfaces of nodes that are added from now on; 0: 1500
+
 	t     testing.TB
 	dir   string // logs and configurations
 	hub   *Node  // holds the bridge that all nodes are plugged into
@@ -56,24 +59,30 @@ func New(t testing.TB) *Lab {
 func (l *Lab) Node(name string, addresses ...string) *Node {
 	l.t.Helper()
 	n := l.node(name)
+	n.port = l.Attach(n, "lan", addresses...)
+	return n
+}
+
+// Attach plugs a node of another segment into this one, too, by one more
+// interface, and returns the name of the other end of it.
+func (l *Lab) Attach(n *Node, device string, addresses ...string) (port string) {
+	l.t.Helper()
 	l.ports++
-	n.port = fmt.Sprintf("p%d", l.ports)
-	l.hub.Run("ip", "link", "add", n.port, "type", "veth", "peer", "name", "lan", "netns", strconv.Itoa(n.pid))
-	l.hub.Run("ip", "link", "set", n.port, "master", "lan", "up")
-	n.Run("ip", "link", "set", "lan", "up")
-	for _, a := range addresses {
-		n.Run("ip", "address", "add", a, "dev", "lan")
-	}
+	port = fmt.Sprintf("p%d", l.ports)
+	mtu := strconv.Itoa(cmp.Or(l.MTU, 1500))
+	l.hub.Run("ip", "link", "add", port, "mtu", mtu, "type", "veth", "peer", "name", device, "mtu", mtu, "netns", strconv.Itoa(n.pid))
+	l.hub.Run("ip", "link", "set", port, "master", "lan", "up")
+	n.Run("sh", "-ec", "ip link set "+device+" up\n"+addressLines(device, addresses))
 	// A little later the kernel notices that the link is up. Until then nothing is
 	// sent from the IPv6 addresses; connections would be made from another one.
-	Eventually(l.t, 10*time.Second, "addresses of "+name, func() error {
-		out, err := n.Try("ip", "-6", "-oneline", "address", "show", "dev", "lan")
+	Eventually(l.t, 10*time.Second, "addresses of "+n.Name, func() error {
+		out, err := n.Try("ip", "-6", "-oneline", "address", "show", "dev", device)
 		if err == nil && (!strings.Contains(out, "fe80:") || strings.Contains(out, "tentative")) {
 			err = fmt.Errorf("not ready: %s", out)
 		}
 		return err
 	})
-	return n
+	return port
 }
 
 // node makes the namespaces. They are held by a process that ends with its
@@ -196,6 +205,15 @@ func (n *Node) Dial(ctx context.Context, network, address string) (conn net.Conn
 		return err
 	})
 	return conn, err
+}
+
+// Listen listens on the node.
+func (n *Node) Listen(network, address string) (l net.Listener, err error) {
+	err = n.inside(func() error {
+		l, err = net.Listen(network, address)
+		return err
+	})
+	return l, err
 }
 
 // Get fetches a page from the node's point of view.
