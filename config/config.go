@@ -138,7 +138,7 @@ type Kernel struct {
 	HopLimit          uint8         // hop-limit: outer one, 1 to 255; ip6tnl only; default 64
 	Decapsulation     Decapsulation // decapsulation: for VNIs that do not say; default ip6tnl for tunnel ip6tnl, dt46 for seg6
 	Protocol          uint8         // protocol: of all that is ours (rtnetlink's RTPROT), 5 to 255; default 254
-	Metric            uint32        // metric: of our routes, 1 to 4294967295; a route of somebody else that has it is left alone; default 4711
+	Metric            uint32        // metric: of our routes, 1 to 4294967295; a route of somebody else that has it is left alone; default 4711; 0, which no file says: the kernel's own default, 0 for IPv4 and 1024 for IPv6
 	NextHopObjects    bool          // nexthop-objects: auto (true) or off; default auto: if the kernel has them
 	NextHopIDs        NumberRange   // nexthop-ids: FIRST-LAST, of our next hop objects, 1 to 4294967295, at least 1000; default 471000000-471999999
 	ResolveViaDefault bool          // resolve-via-default: a default route of the underlay makes a next hop reachable; default true
@@ -152,6 +152,7 @@ type Kernel struct {
 	Scan              time.Duration // scan: how often the kernel is compared with the tables, 1s to 24h; default 60s
 	Drain             time.Duration // drain: how long packets are forwarded after everything was withdrawn, when draining, 0s to 1h; default 10s
 	Cleanup           bool          // cleanup: all that is ours is removed from the kernel at the end; default false
+	IPv4Only          bool          // no key, of the client command only: IPv6 routes are left out
 }
 
 // VNI is one virtual network that is bridged.
