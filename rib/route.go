@@ -2,6 +2,7 @@ package rib
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 )
 
@@ -34,21 +35,21 @@ func (t NextHopType) String() string {
 }
 
 // NextHop is one next hop of a prefix. Two next hops are the same if they are
-// equal with ==.
+// equal with ==. The fields stand so that there is no gap between them: they
+// are compared and hashed as one.
 type NextHop struct {
 	Target    netip.Addr  // underlay address that packets are sent to, IPv6
 	TargetVNI VNI         // 0 means the VNI of the route
-	Type      NextHopType // what the next hop is for
+	Label     uint32      // of a BGP fabric, 0 in MetalBond: VNI of VXLAN on the wire, or MPLS label
 	NATFrom   uint16      // NAT only: first port
 	NATTo     uint16      // NAT only: end of the port range
-
-	// What a BGP fabric says beside; zero in MetalBond.
-	MAC   [6]byte // inner destination address of VXLAN: the Router's MAC of Target
-	Label uint32  // VNI of VXLAN on the wire, or MPLS label
+	MAC       [6]byte     // of a BGP fabric, zero in MetalBond: inner destination address of VXLAN, the Router's MAC of Target
+	Type      NextHopType // what the next hop is for
 }
 
 // String returns the next hop as the command line writes it: the target, and
-// "#nat#FROM#TO" or "#lb" behind it if it is not standard.
+// "#nat#FROM#TO" or "#lb" behind it if it is not standard, and what else there
+// is in brackets.
 func (n NextHop) String() string {
 	s := n.Target.String()
 	switch n.Type {
@@ -62,6 +63,12 @@ func (n NextHop) String() string {
 	}
 	if n.TargetVNI != 0 {
 		s += fmt.Sprintf(" (vni %d)", n.TargetVNI)
+	}
+	if n.MAC != ([6]byte{}) {
+		s += fmt.Sprintf(" (mac %v)", net.HardwareAddr(n.MAC[:]))
+	}
+	if n.Label != 0 {
+		s += fmt.Sprintf(" (label %d)", n.Label)
 	}
 	return s
 }
