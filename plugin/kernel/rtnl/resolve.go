@@ -58,6 +58,25 @@ func (c *Conn) Resolve(addrs []netip.Addr, out []Resolution) error {
 	return nil
 }
 
+// Match returns the route by which the kernel would send to an address, as
+// Resolve asks for it. It is the zero Route if there is none.
+func (c *Conn) Match(a netip.Addr) (Route, error) {
+	c.batch.Reset()
+	c.batch.added(appendLookup(c.batch.b, a.Unmap()))
+	var r Route
+	err := c.exchange(&c.batch, routeCost, func(_ int, m message) error {
+		if m.kind != unix.RTM_NEWROUTE {
+			return nil
+		}
+		_, err := r.decode(m.body)
+		return err
+	})
+	if err != nil {
+		return Route{}, fmt.Errorf("route lookup: %w", err)
+	}
+	return r, nil
+}
+
 // appendLookup appends the question for the route that matches an address.
 func appendLookup(b []byte, a netip.Addr) []byte {
 	start := len(b)
