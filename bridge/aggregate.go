@@ -13,6 +13,12 @@ package bridge
 // Rules see an aggregate as a standard route whose next hop is the gateway, and
 // may refuse it or set what it carries. export.prefixes are about what goes
 // into it.
+//
+// What BGP sends to the gateway because of an aggregate, and no route inside it
+// takes, must not go back to BGP by a default route. So the fabric table has a
+// discard of an aggregate before BGP is told of it, until BGP was told that it
+// is over. The end of Export takes nothing back, neither in BGP nor here: the
+// next Export removes what it does not say.
 
 import (
 	"net/netip"
@@ -170,7 +176,45 @@ func (f *feed) settle(batch []Update) []Update {
 		}
 		a.told.set(&s.now)
 		batch = f.step(a.prefix, batch)
+		f.discard(a)
 	}
 	s.aggregates.unsettled = s.aggregates.unsettled[:0]
 	return batch
+}
+
+// discard puts the discard of an aggregate that BGP is going to be told of into
+// the fabric table, and notes one that may have to leave it.
+func (f *feed) discard(a *aggregate) {
+	n := f.network
+	if !n.forwards {
+		return
+	}
+	if !n.out.tells(a) {
+		f.lapsed = append(f.lapsed, a)
+		return
+	}
+	f.bgp.bridge.fabric.Add(f.bgp.discards, rib.Route{VNI: n.vni, Prefix: a.prefix, Preference: rib.Relayed})
+}
+
+// lapse takes the discards of aggregates that BGP is not told of any more out of
+// the fabric table.
+func (f *feed) lapse() {
+	if len(f.lapsed) == 0 {
+		return
+	}
+	n := f.network
+	n.out.mu.Lock()
+	defer n.out.mu.Unlock()
+	for _, a := range f.lapsed {
+		if !n.out.tells(a) {
+			f.bgp.bridge.fabric.Remove(f.bgp.discards, n.vni, a.prefix, rib.NextHop{})
+		}
+	}
+	f.lapsed = f.lapsed[:0]
+}
+
+// tells reports whether BGP is told of an aggregate. mu is held.
+func (s *exportState) tells(a *aggregate) bool {
+	_, waits := s.waiting[a.prefix]
+	return len(a.told.forms) > 0 && !waits
 }

@@ -29,6 +29,7 @@ type BGP struct {
 	rds         *distinguishers // nil without BGP
 	contest     *contest        // nil if no two VNIs export the same NLRI
 	memberships *memberships    // nil if route target membership is not spoken
+	discards    rib.Origin      // of aggregates, in the fabric table; 0 if there is none
 
 	exporting sync.Mutex // held by Export
 
@@ -92,6 +93,9 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		shadows:     map[key6][]shadow{},
 		refused:     map[Reason]uint64{},
 		decision:    decision{final: true},
+	}
+	if b.fabric != nil {
+		g.discards = b.fabric.NewOrigin(rib.OriginInfo{Source: rib.Static, Name: "aggregates"})
 	}
 	for _, n := range b.sorted {
 		n.in = importState{limit: limit{LimitStats{Max: n.imports.MaxPrefixes}}, refused: map[Reason]uint64{}}

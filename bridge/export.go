@@ -54,6 +54,7 @@ func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 		}
 		if idle && !complete {
 			complete = true
+			e.sweep()
 			if err := e.send(nil); err != nil {
 				return err
 			}
@@ -76,6 +77,7 @@ type exporter struct {
 	wake    chan struct{} // a feed became ready, or the memberships changed
 	changes []rib.Change
 	batch   []Update
+	lapsing []*feed // that have lapsed aggregates
 }
 
 // feed is the export of one network.
@@ -87,9 +89,10 @@ type feed struct {
 	ready   atomic.Bool // there is something to read
 	rds     []RD        // by path, as far as used
 	shapes  shapes
-	groups  []int    // of the updates of this batch: the number of their attributes; withdrawn: none
-	places  []int    // scratch of group
-	grouped []Update // scratch of group
+	lapsed  []*aggregate // BGP was told of, and it may be over
+	groups  []int        // of the updates of this batch: the number of their attributes; withdrawn: none
+	places  []int        // scratch of group
+	grouped []Update     // scratch of group
 }
 
 // withdrawn is the group of updates that have no attributes of this feed.
@@ -148,6 +151,9 @@ func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 			f.ready.Store(true)
 		}
 		e.batch = f.apply(e.changes[:n], e.batch)
+		if len(f.lapsed) > 0 {
+			e.lapsing = append(e.lapsing, f)
+		}
 		if !more || f.shapes.len() > maxShapes {
 			f.shapes.forget()
 		}
@@ -160,11 +166,21 @@ func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 	return idle, e.flush()
 }
 
-func (e *exporter) flush() error {
-	if len(e.batch) == 0 {
-		return nil
+// sweep takes the discards out of the fabric table that are left of an earlier
+// Export.
+func (e *exporter) sweep() {
+	for _, f := range e.feeds {
+		if f.network.forwards {
+			f.lapsed = append(f.lapsed, f.network.out.aggregates.list...)
+			f.lapse()
+		}
 	}
-	e.bgp.rds.indexes.flush()
+}
+
+func (e *exporter) flush() error {
+	if len(e.batch) > 0 {
+		e.bgp.rds.indexes.flush()
+	}
 	for part := range slices.Chunk(e.batch, maxBatch) {
 		if err := e.send(part); err != nil {
 			return err
@@ -172,6 +188,10 @@ func (e *exporter) flush() error {
 	}
 	clear(e.batch)
 	e.batch = e.batch[:0]
+	for _, f := range e.lapsing {
+		f.lapse()
+	}
+	e.lapsing = e.lapsing[:0]
 	return nil
 }
 

@@ -176,6 +176,9 @@ func (f *feed) admit(batch []Update) []Update {
 		delete(s.waiting, p)
 		s.now.set(&w)
 		batch = f.turn(p, batch)
+		if a := s.aggregates.byPrefix[p]; a != nil {
+			f.discard(a)
+		}
 	}
 	return batch
 }
