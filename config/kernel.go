@@ -15,7 +15,8 @@ const (
 	steeringTables = 4096 // one for each value of the packet mark
 )
 
-func kernelDefaults() *Kernel {
+// DefaultKernel returns the section as it is with nothing said.
+func DefaultKernel() *Kernel {
 	return &Kernel{
 		Device:            "overlay",
 		HopLimit:          64,
@@ -34,7 +35,7 @@ func kernelDefaults() *Kernel {
 }
 
 func (d *decoder) kernel(n *node, path string) *Kernel {
-	k := kernelDefaults()
+	k := DefaultKernel()
 	ranges := parsed(d, "a range of numbers, such as 1000-1999", ParseNumberRange)
 	if !d.mapping(n, path, "a mapping",
 		field{"tunnel", into(&k.Tunnel, oneOf[Tunnel](d, tunnelNames))},
