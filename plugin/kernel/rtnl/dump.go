@@ -24,8 +24,8 @@ type RouteFilter struct {
 // it and is returned. restart is called when the kernel says that the routes
 // changed while they were read, and everything is visited again.
 //
-// Not every kernel says so: if routes change meanwhile, some may be missed or
-// visited twice.
+// Up to Linux 6.18 it never says so. If somebody adds IPv6 routes to a table while
+// it is read, other routes of the table may be missed, or visited twice.
 func (c *Conn) Routes(f RouteFilter, restart func(), visit func(*Route) error) error {
 	families := []uint8{unix.AF_INET, unix.AF_INET6}
 	if f.Family != 0 {
