@@ -1,0 +1,295 @@
+package kernel
+
+// A hop in use has a number, and one next hop object in the kernel, which
+// serves routes of both families. What the object says follows from the hop,
+// from the devices that are there and from what the underlay says of its
+// target; when any of these changes the object is replaced where it is, so that
+// no route and no group needs to know.
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mbbgp/config"
+	"mbbgp/plugin/kernel/rtnl"
+	"mbbgp/rib"
+)
+
+// hopState is a hop in use.
+type hopState struct {
+	hop
+	uses      int                 // sets, and others that hold it
+	sets      map[uint32]struct{} // the sets that have it
+	id        uint32              // of its next hop object; 0: none yet
+	made      bool                // the kernel has it, as kernel says
+	kernel    rtnl.Hop
+	reachable bool // the underlay leads to its target
+	vtep      bool // its VTEP was added to the device
+	stale     bool // it is in hops.stale
+	problem   error
+	attempts  int // that were refused, one after the other
+}
+
+// hops are all hops in use. It is for the loop.
+type hops struct {
+	fib     *fib
+	numbers map[hop]uint32
+	list    []hopState // by number; 0 is nobody's
+	free    []uint32
+	stale   []uint32 // whose object may have to be another one
+	idle    []uint32 // that perhaps nobody uses any more
+	refused []uint32 // that are tried again at due
+	due     time.Time
+}
+
+func newHops(f *fib) hops {
+	return hops{fib: f, numbers: map[hop]uint32{}, list: make([]hopState, 1)}
+}
+
+// intern returns the number of a hop, which is forgotten by the next reclaim
+// unless it is used.
+func (h *hops) intern(x hop) uint32 {
+	if n := h.numbers[x]; n != 0 {
+		return n
+	}
+	var n uint32
+	if last := len(h.free) - 1; last >= 0 {
+		n = h.free[last]
+		h.free = h.free[:last]
+	} else {
+		n = uint32(len(h.list))
+		h.list = append(h.list, hopState{})
+	}
+	h.list[n] = hopState{hop: x, sets: map[uint32]struct{}{}}
+	h.numbers[x] = n
+	h.idle = append(h.idle, n)
+	if x.kind != discardHop {
+		h.fib.underlay.watch(x.target)
+	}
+	h.touch(n)
+	return n
+}
+
+func (h *hops) use(n uint32) { h.list[n].uses++ }
+
+func (h *hops) drop(n uint32) {
+	if h.list[n].uses--; h.list[n].uses == 0 {
+		h.idle = append(h.idle, n)
+	}
+}
+
+// touch notes that the object of a hop, or what uses it, may have to change.
+func (h *hops) touch(n uint32) {
+	if x := &h.list[n]; !x.stale {
+		x.stale = true
+		h.stale = append(h.stale, n)
+	}
+}
+
+// touchAll is touch for the hops for which match is true.
+func (h *hops) touchAll(match func(*hopState) bool) {
+	for _, n := range h.numbers {
+		if match(&h.list[n]) {
+			h.touch(n)
+		}
+	}
+}
+
+var (
+	errUnreachable = errors.New("the underlay has no route to it")
+	errLocal       = errors.New("it is an address of this machine")
+)
+
+// object returns what the next hop object of a hop is to say.
+func (h *hops) object(x *hopState, r rtnl.Resolution) (rtnl.Hop, error) {
+	f := h.fib
+	switch x.kind {
+	case overlayHop:
+		device := f.devices.overlay()
+		if device == 0 {
+			return rtnl.Hop{}, fmt.Errorf("device %s is not there", f.cfg.Device)
+		}
+		if f.cfg.Tunnel == config.TunnelSeg6 {
+			return rtnl.Hop{Device: device, Encap: rtnl.Encap{Kind: rtnl.EncapSeg6, Dst: x.target}}, nil
+		}
+		return rtnl.Hop{Device: device, Encap: rtnl.Encap{
+			Kind: rtnl.EncapIP6, Dst: x.target, Src: f.cfg.Source, HopLimit: f.cfg.HopLimit,
+		}}, nil
+	case vtepHop:
+		device := f.devices.vxlan(x.vni)
+		if device == 0 {
+			return rtnl.Hop{}, fmt.Errorf("the VXLAN device of vni %d is not there", x.vni)
+		}
+		return rtnl.Hop{Device: device, Gateway: netip.AddrFrom16(x.target.As16()), OnLink: true}, nil
+	}
+	switch {
+	case !r.Reachable:
+		return rtnl.Hop{}, errUnreachable
+	case r.Local:
+		return rtnl.Hop{}, errLocal
+	}
+	gateway := r.Gateway
+	if !gateway.IsValid() {
+		gateway = x.target
+	}
+	o := rtnl.Hop{Device: r.Device, Gateway: gateway.WithZone("")}
+	if x.kind == labelHop {
+		o.Encap = rtnl.Encap{Kind: rtnl.EncapMPLS, Label: x.label}
+	}
+	return o, nil
+}
+
+// settle brings the objects of stale hops into the kernel, and touches the sets
+// that have them.
+func (h *hops) settle(now time.Time) error {
+	if len(h.refused) > 0 && !now.Before(h.due) {
+		for _, n := range h.refused {
+			h.touch(n)
+		}
+		h.refused = h.refused[:0]
+	}
+	if len(h.stale) == 0 {
+		return nil
+	}
+	f := h.fib
+	var sent []uint32
+	var said []rtnl.Hop
+	for _, n := range h.stale {
+		x := &h.list[n]
+		x.stale = false
+		for s := range x.sets {
+			f.sets.touch(s)
+		}
+		if x.kind == discardHop {
+			x.made = true
+			continue
+		}
+		r := f.underlay.state(x.target)
+		x.reachable = r.Reachable
+		o, err := h.object(x, r)
+		if x.problem = err; err != nil || x.made && x.kernel == o {
+			continue
+		}
+		if x.kind == vtepHop && !x.vtep {
+			if err := f.devices.addVTEP(x.hop); err != nil {
+				h.fail(n, err, now)
+				continue
+			}
+			x.vtep = true
+		}
+		if !f.objects {
+			x.kernel, x.made = o, true
+			continue
+		}
+		if x.id == 0 {
+			if x.id = f.ids.takeHop(o); x.id != 0 {
+				x.kernel, x.made = o, true
+				f.ids.hops[x.id] = n
+				continue
+			}
+			if x.id, err = f.ids.take(); err != nil {
+				h.fail(n, err, now)
+				continue
+			}
+			f.ids.hops[x.id] = n
+		}
+		f.kernel.ReplaceNextHop(&rtnl.NextHop{ID: x.id, Protocol: f.cfg.Protocol, Hop: o})
+		sent, said = append(sent, n), append(said, o)
+	}
+	h.stale = h.stale[:0]
+	refusals, err := f.send()
+	if err != nil {
+		return err
+	}
+	for i, n := range sent {
+		x := &h.list[n]
+		if err := refusals[i]; err != nil {
+			h.fail(n, err, now)
+			continue
+		}
+		x.kernel, x.made, x.attempts = said[i], true, 0
+		f.counters.NextHops++
+	}
+	return nil
+}
+
+// fail notes that the object of a hop could not be made, or not be changed.
+func (h *hops) fail(n uint32, err error, now time.Time) {
+	x := &h.list[n]
+	x.problem = err
+	h.fib.refused(err)
+	due := now.Add(backoff(x.attempts))
+	x.attempts++
+	if len(h.refused) == 0 || due.Before(h.due) {
+		h.due = due
+	}
+	h.refused = append(h.refused, n)
+}
+
+// reclaim removes the objects of hops that nobody uses any more.
+func (h *hops) reclaim() {
+	f := h.fib
+	for _, n := range h.idle {
+		x := &h.list[n]
+		if x.uses > 0 || x.kind == freeHop {
+			continue
+		}
+		if x.kind != discardHop {
+			f.underlay.unwatch(x.target)
+		}
+		if x.id != 0 {
+			delete(f.ids.hops, x.id)
+			f.ids.retire(&rtnl.NextHop{ID: x.id, Hop: x.kernel}, x.made)
+		}
+		if x.vtep {
+			f.gone = append(f.gone, x.hop)
+		}
+		delete(h.numbers, x.hop)
+		*x = hopState{hop: hop{kind: freeHop}}
+		h.free = append(h.free, n)
+	}
+	h.idle = h.idle[:0]
+}
+
+// freeHop is the kind of a number that nobody has.
+const freeHop hopKind = 255
+
+// hold makes the next hop object of a hop, for routes that are not in the
+// tables, and returns its id. It is 0 if there is none, because the hop cannot
+// be made now or the kernel has no such objects. Each hold needs a release.
+func (f *fib) hold(x hop) uint32 {
+	n := f.hops.intern(x)
+	f.hops.use(n)
+	if err := f.settle(f.now); err != nil {
+		f.broken = err
+	}
+	if s := &f.hops.list[n]; s.made {
+		return s.id
+	}
+	return 0
+}
+
+// release takes back a hold.
+func (f *fib) release(x hop) {
+	if n := f.hops.numbers[x]; n != 0 {
+		f.hops.drop(n)
+	}
+}
+
+// offered returns the hop of what the fabric offers for packets of a VNI.
+func (f *fib) offered(vni rib.VNI, nh *rib.NextHop) hop {
+	if !nh.Target.IsValid() {
+		return hop{kind: discardHop}
+	}
+	switch f.encapsulation[vni] {
+	case config.EncapVXLAN:
+		return hop{kind: vtepHop, target: nh.Target, vni: vni, mac: nh.MAC, label: nh.Label}
+	case config.EncapMPLS:
+		return hop{kind: labelHop, target: nh.Target, label: nh.Label}
+	case config.EncapIPinIP, config.EncapSRv6:
+		return hop{kind: overlayHop, target: nh.Target}
+	}
+	return hop{kind: plainHop, target: nh.Target}
+}
