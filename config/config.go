@@ -155,6 +155,15 @@ type Kernel struct {
 	IPv4Only          bool          // no key, of the client command only: IPv6 routes are left out
 }
 
+// MetricFor returns the metric of our routes to a prefix as the kernel has it.
+func (k *Kernel) MetricFor(p netip.Prefix) uint32 {
+	const ip6Default = 1024
+	if k.Metric == 0 && p.Addr().Is6() {
+		return ip6Default
+	}
+	return k.Metric
+}
+
 // VNI is one virtual network that is bridged.
 type VNI struct {
 	VNI           uint32        // vni: 1 to 16777215; without bgp to 4294967295; required

@@ -170,3 +170,13 @@ func TestNumberRangesReadWhatTheyWrite(t *testing.T) {
 		}
 	}
 }
+
+func TestMetricIsTheConfiguredOneOrTheKernels(t *testing.T) {
+	ip4, ip6 := netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")
+	for metric, want := range map[uint32][2]uint32{4711: {4711, 4711}, 0: {0, 1024}} {
+		k := &Kernel{Metric: metric}
+		if got := [2]uint32{k.MetricFor(ip4), k.MetricFor(ip6)}; got != want {
+			t.Errorf("metric %d is %v, want %v", metric, got, want)
+		}
+	}
+}
