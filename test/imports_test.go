@@ -61,7 +61,7 @@ var rules = []rule{
 		reason: "the bridge decides in its own types; protocols, kernels and pages are plugins",
 	},
 	{
-		from: "...", except: []string{"plugin/metalbond", "wire/...", "test/load"}, never: []string{"mbbgp/wire/..."},
+		from: "...", except: []string{"plugin/metalbond", "wire/...", "test/load", "test/fib"}, never: []string{"mbbgp/wire/..."},
 		reason: "MetalBond's messages stay inside its plugin; what measures must cost nothing itself",
 	},
 	{
