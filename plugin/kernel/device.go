@@ -199,6 +199,13 @@ func (d *devices) vxlan(vni rib.VNI) int {
 	return 0
 }
 
+// tunnel reports whether what leaves by a device goes into one of our tunnels.
+func (d *devices) tunnel(index int) bool {
+	return index != 0 && slices.ContainsFunc(d.links, func(l *device) bool {
+		return l.index == index && (l.kind == "ip6tnl" || l.kind == "vxlan")
+	})
+}
+
 // info returns the state of all pieces as reconcile found it last.
 func (d *devices) info() []DeviceInfo {
 	list := make([]DeviceInfo, len(d.pieces))
