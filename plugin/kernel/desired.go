@@ -24,6 +24,9 @@ type Tables struct {
 // ours means the fabric: whatever it offers for that VNI. A prefix that nothing
 // leads to may still be one to discard.
 func (f *fib) desired(vni rib.VNI, p netip.Prefix) []hop {
+	if f.cfg.IPv4Only && p.Addr().Is6() {
+		return nil
+	}
 	f.paths = f.rib.MetalBond.Visible(f.paths[:0], vni, p)
 	list := f.targets(f.found[:0], p, rib.Standard)
 	if len(list) == 0 {
@@ -39,11 +42,12 @@ func (f *fib) desired(vni rib.VNI, p netip.Prefix) []hop {
 	return list
 }
 
-// targets appends the hops of the paths of a type.
+// targets appends the hops of the paths of a type. What this process announces
+// itself is here already, and nothing to send away.
 func (f *fib) targets(dst []hop, p netip.Prefix, kind rib.NextHopType) []hop {
 	for i := range f.paths {
 		nh := &f.paths[i].NextHop
-		if nh.Type != kind || !nh.Target.IsValid() {
+		if nh.Type != kind || !nh.Target.IsValid() || f.paths[i].Source == rib.Static {
 			continue
 		}
 		if owner, own := f.own[nh.Target]; own {

@@ -329,7 +329,7 @@ func (f *fib) queue(c *change) {
 // route returns the route of a prefix with a set, and with noSet what names the
 // route to be removed.
 func (f *fib) route(k key, n uint32) *rtnl.Route {
-	r := &rtnl.Route{Table: k.table.number, Prefix: k.prefix, Protocol: f.cfg.Protocol, Metric: f.cfg.Metric}
+	r := &rtnl.Route{Table: k.table.number, Prefix: k.prefix, Protocol: f.cfg.Protocol, Metric: f.cfg.MetricFor(k.prefix)}
 	if n == noSet {
 		return r
 	}

@@ -41,7 +41,7 @@ func (f *fib) adoptRoutes(t *table) error {
 	restart := func() { t.installed.all(func(p netip.Prefix, _ uint32) { f.put(t, p, noSet) }) }
 	filter := rtnl.RouteFilter{Table: t.number, Protocol: f.cfg.Protocol}
 	return f.kernel.Routes(filter, restart, func(r *rtnl.Route) error {
-		if r.Metric != f.cfg.Metric {
+		if r.Metric != f.cfg.MetricFor(r.Prefix) {
 			return nil
 		}
 		n := uint32(wrongSet)

@@ -197,7 +197,7 @@ func (f *fib) compareRoutes(t *table) (found int, err error) {
 	}
 	err = f.kernel.Routes(filter, restart, func(r *rtnl.Route) error {
 		switch {
-		case r.Metric != f.cfg.Metric:
+		case r.Metric != f.cfg.MetricFor(r.Prefix):
 		case r.Protocol != f.cfg.Protocol:
 			if t.failed[r.Prefix].conflict {
 				foreign[r.Prefix] = struct{}{}
@@ -241,7 +241,7 @@ func (f *fib) missing(t *table) (found int, err error) {
 	there := map[netip.Prefix]struct{}{}
 	filter := rtnl.RouteFilter{Table: t.number, Protocol: f.cfg.Protocol}
 	err = f.kernel.Routes(filter, func() { clear(there) }, func(r *rtnl.Route) error {
-		if r.Metric == f.cfg.Metric {
+		if r.Metric == f.cfg.MetricFor(r.Prefix) {
 			there[r.Prefix] = struct{}{}
 		}
 		return nil
