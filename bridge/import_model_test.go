@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,11 +20,38 @@ type heard struct {
 	order    int
 }
 
-// standsAt is a next hop with its rank, as text that sorts by it.
+// standsAt is a next hop with its rank, as text that sorts by it, and where
+// packets go on from the gateway.
 type standsAt struct {
 	hop  rib.NextHop
 	rank string
+	via  rib.NextHop
 }
+
+// viaIn is where packets of a route go on from the gateway of a VNI of
+// kernelConfig.
+func viaIn(vni rib.VNI, u *Update, h rib.NextHop) rib.NextHop {
+	gateways := map[rib.VNI]string{100: "2001:db8:f::100", 200: "2001:db8:f::200", 600: "2001:db8:f::600"}
+	a := u.Attributes
+	if g := gateways[vni]; g == "" || h.Target != addr(g) || h.Type != rib.Standard || !reachable(a) {
+		return rib.NextHop{}
+	}
+	switch u.NLRI.Kind {
+	case Unicast:
+		return rib.NextHop{Target: a.NextHop}
+	case VPN:
+		return rib.NextHop{Target: a.NextHop, Label: u.Label}
+	}
+	return rib.NextHop{Target: a.NextHop, MAC: a.RouterMAC, Label: u.Label}
+}
+
+// reachable reports whether a route that is drawn names a BGP next hop, and not
+// our own address.
+func reachable(a *Attributes) bool { return a.NextHop.IsValid() && a.NextHop != addr("192.0.2.1") }
+
+// theHop and theVia are what the two tables have of what stands somewhere.
+func theHop(s standsAt) rib.NextHop { return s.hop }
+func theVia(s standsAt) rib.NextHop { return s.via }
 
 // rankIn is the rank of a route in a VNI of kindsConfig.
 func rankIn(vni rib.VNI, kind NLRIKind, a *Attributes, h rib.NextHop) string {
@@ -58,10 +86,11 @@ func rankIn(vni rib.VNI, kind NLRIKind, a *Attributes, h rib.NextHop) string {
 		999-len(a.DPath), 99999-int(a.ASPathLength), 9999999999-int64(med))
 }
 
-// expected are the claims that the table must have, as text: of NLRIs that
-// differ only in the MAC, the one that came last counts, and of the next hops
-// of a type and prefix those of the best rank are visible.
-func expected(model map[NLRI]heard) []string {
+// expected are the claims that a table must have, as text: of NLRIs that differ
+// only in the MAC, the one that came last counts, and of the next hops of a
+// type and prefix those of the best rank are visible. of returns a zero next hop
+// for what is not in the table.
+func expected(model map[NLRI]heard, of func(standsAt) rib.NextHop) []string {
 	front := map[NLRI]heard{}
 	for n, h := range model {
 		n.MAC = MAC{}
@@ -82,7 +111,9 @@ func expected(model map[NLRI]heard) []string {
 	each := func(visit func(n NLRI, h heard, k hopKey, rank string)) {
 		for n, h := range front {
 			for vni, s := range h.at {
-				visit(n, h, hopKey{key{vni, n.Prefix, s.hop.Type}, s.hop}, s.rank)
+				if hop := of(s); hop != (rib.NextHop{}) {
+					visit(n, h, hopKey{key{vni, n.Prefix, hop.Type}, hop}, s.rank)
+				}
 			}
 		}
 	}
@@ -97,14 +128,14 @@ func expected(model map[NLRI]heard) []string {
 	return all
 }
 
-// claims are those that BGP has in the table, in the same form, without what is
+// claims are those that BGP has in a table, in the same form, without what is
 // originated.
-func claims(b *Bridge) []string {
+func claims(b *Bridge, table *rib.Table) []string {
 	var all []string
 	for _, n := range b.sorted {
-		b.Table().Walk(n.vni, func(i rib.RouteInfo) bool {
+		table.Walk(n.vni, func(i rib.RouteInfo) bool {
 			for _, c := range i.Claims {
-				if c.Source == rib.BGP && c.Origin != b.BGP().originations.origin {
+				if c.Source == rib.BGP && c.Name != "originate" {
 					all = append(all, fmt.Sprintln(n.vni, i.Prefix, i.NextHop, i.Visible, c.Name))
 				}
 			}
@@ -146,7 +177,7 @@ func drawAttributes(t *rapid.T) *Attributes {
 		targets = append(targets, rt(65000, rapid.SampledFrom([]uint32{200, 300, 500, 600, 700, 999}).Draw(t, "target")))
 	}
 	a := rapid.SampledFrom([]*Attributes{
-		vxlanPath(), ipipPath("2001:db8:9::1"), ipipPath("2001:db8:2::2"), {NextHop: addr("2001:db8:2::9")},
+		vxlanPath(), vxlanPath(), changed(vxlanPath(), func(a *Attributes) { a.NextHop = addr("192.0.2.1") }), ipipPath("2001:db8:9::1"), ipipPath("2001:db8:2::2"), {NextHop: addr("2001:db8:2::9")},
 		sidPath("2001:db8:2:1:100::", EndDT46), sidPath("2001:db8:3:1:100::", EndDT46), sidPath("2001:db8:3:1:100::", EndDX4),
 		{SRv6: SRv6{SID: addr("2001:db8:2:1::"), Behavior: UDT46, Structure: SIDStructure{40, 24, 16, 0, 16, 64}}},
 	}).Draw(t, "path")
@@ -169,23 +200,25 @@ func drawAttributes(t *rapid.T) *Attributes {
 func TestImportFollowsTheModel(t *testing.T) {
 	neighbors := []netip.Addr{fabric, fabric2, addr("198.51.100.7")}
 	rapid.Check(t, func(t *rapid.T) {
-		b := newBridge(t, kindsConfig(t))
+		b := newBridge(t, kernelConfig(t))
 		g := b.BGP()
 		if g.domain != soo(t, "65001:1") || g.domain != (ExtendedCommunity{0, 3, 0xfd, 0xe9, 0, 0, 0, 1}) {
 			t.Fatal("drawAttributes has another domain")
 		}
 		model := map[NLRI]heard{}
-		offers := map[NLRI]netip.Addr{}
+		offers := map[NLRI]Update{}
+		nowhere := map[netip.Prefix]bool{} // that were ever said with no usable next hop
 		order := 0
 		t.Repeat(map[string]func(*rapid.T){
 			"announce": func(t *rapid.T) {
 				label := rapid.SampledFrom([]uint32{0, ImplicitNull, ImplicitNullEVPN, 0x1000, 0x010000, 5000}).Draw(t, "label")
 				u := labelled(drawNLRI(t), label, drawAttributes(t))
 				u.Neighbor = rapid.SampledFrom(neighbors).Draw(t, "neighbor")
+				nowhere[u.NLRI.Prefix] = nowhere[u.NLRI.Prefix] || !reachable(u.Attributes)
 				at := map[rib.VNI]standsAt{}
 				for _, v := range g.ExplainImport(u) {
 					if v.Reason == Accepted {
-						at[v.VNI] = standsAt{v.NextHop, rankIn(v.VNI, u.NLRI.Kind, u.Attributes, v.NextHop)}
+						at[v.VNI] = standsAt{v.NextHop, rankIn(v.VNI, u.NLRI.Kind, u.Attributes, v.NextHop), viaIn(v.VNI, &u, v.NextHop)}
 					}
 				}
 				if order++; len(at) == 0 {
@@ -196,7 +229,7 @@ func TestImportFollowsTheModel(t *testing.T) {
 				var fields rib.NextHop
 				whole := parseLossless(u.Attributes.Large, 65001, &fields) && u.Attributes.SiteOfOrigin == nil
 				if whole && u.NLRI.Kind == Unicast && u.NLRI.Prefix.Bits() == 0 && fields.Type == rib.Standard {
-					offers[u.NLRI] = u.Neighbor
+					offers[u.NLRI] = u
 				} else {
 					delete(offers, u.NLRI)
 				}
@@ -215,15 +248,19 @@ func TestImportFollowsTheModel(t *testing.T) {
 				gone := rapid.SampledFrom(neighbors).Draw(t, "gone")
 				before := len(model)
 				maps.DeleteFunc(model, func(_ NLRI, h heard) bool { return h.neighbor == gone })
-				maps.DeleteFunc(offers, func(_ NLRI, from netip.Addr) bool { return from == gone })
+				maps.DeleteFunc(offers, func(_ NLRI, u Update) bool { return u.Neighbor == gone })
 				if got := g.Forget(gone); got != before-len(model) {
 					t.Fatalf("forgot %d of %d", got, before-len(model))
 				}
 			},
 			"": func(t *rapid.T) {
-				if got, want := claims(b), expected(model); !slices.Equal(got, want) {
+				if got, want := claims(b, b.Table()), expected(model, theHop); !slices.Equal(got, want) {
 					t.Fatalf("in the table:\n%q\nwant\n%q", got, want)
 				}
+				if got, want := claims(b, b.Fabric()), expected(model, theVia); !slices.Equal(got, want) {
+					t.Fatalf("in the fabric table:\n%q\nwant\n%q", got, want)
+				}
+				wantWaysOn(t, b, nowhere)
 				for _, o := range g.originations.stats(b.networks[100]) {
 					n := 0
 					for x := range offers {
@@ -231,6 +268,7 @@ func TestImportFollowsTheModel(t *testing.T) {
 							n++
 						}
 					}
+					wantOffered(t, b, o.Prefix, offers)
 					if o.Offers != n || o.Present != (n > 0) || o.Present != (len(targets(b, 100, o.Prefix)) > 0) {
 						t.Fatalf("%+v, want %d", o, n)
 					}
@@ -240,11 +278,64 @@ func TestImportFollowsTheModel(t *testing.T) {
 		for n := range maps.Clone(model) {
 			g.Import([]Update{unsay(n)})
 		}
-		if got := claims(b); len(got) != 0 {
+		if got := append(claims(b, b.Table()), claims(b, b.Fabric())...); len(got) != 0 {
 			t.Fatalf("left behind: %q", got)
 		}
 		wantNothingKept(t, g)
 	})
+}
+
+// wantWaysOn checks that what hypervisors send to a gateway of a VNI with a
+// table goes on from there, unless the prefix is excepted, and that the fabric
+// table has nothing that hypervisors cannot send to the gateway.
+func wantWaysOn(t *rapid.T, b *Bridge, except map[netip.Prefix]bool) {
+	for _, n := range b.sorted {
+		if !n.forwards || !n.gateway.IsValid() {
+			continue
+		}
+		sent := map[netip.Prefix]bool{}
+		b.Table().Walk(n.vni, func(i rib.RouteInfo) bool {
+			if i.NextHop.Target != n.gateway || i.NextHop.Type != rib.Standard {
+				return true
+			}
+			sent[i.Prefix] = true
+			if i.Visible && !except[i.Prefix] && vias(b, n.vni, i.Prefix.String()) == "" {
+				t.Fatalf("%v of vni %d ends at the gateway", i.Prefix, n.vni)
+			}
+			return true
+		})
+		b.Fabric().Walk(n.vni, func(i rib.RouteInfo) bool {
+			if !sent[i.Prefix] {
+				t.Fatalf("%v of vni %d is left in the fabric table", i.Prefix, n.vni)
+			}
+			return true
+		})
+	}
+}
+
+// wantOffered checks what the fabric table has of a prefix that VNI 100
+// originates, which are the offers that are not stale if there are any.
+func wantOffered(t *rapid.T, b *Bridge, p netip.Prefix, offers map[NLRI]Update) {
+	var fresh, stale []string
+	for n, u := range offers {
+		a := u.Attributes
+		if n.Prefix != p || !reachable(a) {
+			continue
+		}
+		if slices.Contains(a.Communities, llgrStale) {
+			stale = append(stale, a.NextHop.String())
+		} else {
+			fresh = append(fresh, a.NextHop.String())
+		}
+	}
+	want := fresh
+	if len(want) == 0 {
+		want = stale
+	}
+	slices.Sort(want)
+	if got, want := vias(b, 100, p.String()), strings.Join(slices.Compact(want), ", "); got != want {
+		t.Fatalf("%v goes to %q, want %q", p, got, want)
+	}
 }
 
 func TestLimitsAlwaysHold(t *testing.T) {

@@ -222,7 +222,7 @@ func TestStandingIsNotTakenForAnother(t *testing.T) {
 	// given to the second route, of another sender.
 	g.Import([]Update{say(type5(1, "10.1.0.0/16"), other), say(type5(1, "10.2.0.0/16"), a), unsay(type5(1, "10.2.0.0/16"))})
 	g.Import([]Update{say(type5(2, "10.3.0.0/16"), a), say(type5(1, "10.4.0.0/16"), a), unsay(type5(2, "10.3.0.0/16"))})
-	if got := claims(b); len(got) != 4 { // in VNI 300 and 400
+	if got := claims(b, b.Table()); len(got) != 4 { // in VNI 300 and 400
 		t.Errorf("%q", got)
 	}
 	for _, c := range b.Table().Lookup(300, prefix("10.4.0.0/16"))[0].Claims {
