@@ -80,8 +80,8 @@ func ignorePorts(ports []uint32) []unix.SockFilter {
 // Close ends Next, too.
 func (l *Listener) Close() error { return l.file.Close() }
 
-// Next waits for the next event, which is the caller's. After Close the error is
-// os.ErrClosed.
+// Next waits for the next event, which is the caller's. After OverrunEvent all
+// that changes is heard again. After Close the error is os.ErrClosed.
 func (l *Listener) Next() (*Event, error) {
 	for {
 		for len(l.pending) > 0 {
@@ -102,6 +102,9 @@ func (l *Listener) Next() (*Event, error) {
 		var received error
 		err := l.conn.Read(func(fd uintptr) bool {
 			l.pending, received = receive(int(fd), l.buf)
+			if received == unix.ENOBUFS {
+				received = drain(int(fd), l.buf)
+			}
 			return received != unix.EAGAIN
 		})
 		switch {
@@ -111,6 +114,21 @@ func (l *Listener) Next() (*Event, error) {
 			return &Event{Kind: OverrunEvent}, nil
 		case received != nil:
 			return nil, os.NewSyscallError("netlink receive", received)
+		}
+	}
+}
+
+// drain throws away what a socket holds after a loss, and returns unix.ENOBUFS if
+// that went well. Until it is empty the kernel drops further events, and does not
+// say so again: who looks at everything must not begin before.
+func drain(fd int, buf []byte) error {
+	for {
+		switch _, err := receive(fd, buf); err {
+		case nil, unix.ENOBUFS:
+		case unix.EAGAIN:
+			return unix.ENOBUFS
+		default:
+			return err
 		}
 	}
 }
