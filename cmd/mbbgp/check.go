@@ -31,14 +31,27 @@ anything. Everything that is wrong is printed on standard error, one line each:
   FILE:LINE:COLUMN: PATH: VALUE, what is allowed
 
 and the exit code is 1. A good file is summed up in one line. Before that comes,
-on standard error, what is allowed and will hardly be meant.`,
+on standard error, what is allowed and will hardly be meant.
+
+With --system it is this machine that is checked: whether it has what the file
+makes use of in the kernel (features, modules, capabilities, sysctls, devices,
+MTU), and what to do where not. Nothing is changed. The exit code is 1 if an
+error is found, and 0 with warnings alone. Run it as who will run mbbgp, and in
+the same network namespace.`,
 		Example: `  mbbgp check -c mbbgp.yaml
-  mbbgp check -c mbbgp.yaml && systemctl restart mbbgp`,
+  mbbgp check -c mbbgp.yaml && systemctl restart mbbgp
+  mbbgp check --system -c mbbgp.yaml
+  mbbgp check --system -j | jq -r '.[] | select(.ok | not).remedy'`,
 	}
 	path := configFile(c)
+	system := c.Flags().Bool("system", false, "check what the file needs of this machine")
+	asJSON := c.Flags().BoolP("json", "j", false, "print JSON, for programs; with --system")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *asJSON && !*system {
+			return usageError{errors.New("--json is for --system")}
+		}
 		cfg, err := config.Load(*path)
-		if err == nil {
+		if err == nil && !*system {
 			err = checkUse(*path, cfg, c.ErrOrStderr())
 		}
 		if err != nil {
@@ -46,6 +59,9 @@ on standard error, what is allowed and will hardly be meant.`,
 				_, _ = fmt.Fprintln(c.ErrOrStderr(), strings.TrimSuffix(line, "\n"))
 			}
 			return reported{err}
+		}
+		if *system {
+			return checkSystem(*path, cfg, *asJSON, c.OutOrStdout())
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: good: %s\n", *path, summary(cfg))
 		return err

@@ -65,7 +65,7 @@ var featureTable = map[feature]featureInfo{
 type requirement struct {
 	feature feature
 	level   string // if it is missing
-	purpose string // if it is there, or what becomes of the lack
+	purpose string
 }
 
 // requirements returns what the VNIs with a table make use of, in a fixed order
@@ -82,7 +82,7 @@ func requirements(cfg *config.Config) []requirement {
 	}
 	k := cfg.Kernel
 	if k.NextHopObjects {
-		need(featureObjects, LevelWarning, "without them a next hop that changes means every route again, and IPv6 has no ECMP")
+		need(featureObjects, LevelWarning, "a next hop that changes is one message, and IPv6 has ECMP")
 	}
 	if k.Tunnel == config.TunnelSeg6 {
 		need(featureSeg6, LevelError, "kernel.tunnel: seg6")
@@ -118,7 +118,7 @@ func requirements(cfg *config.Config) []requirement {
 	if k.MSS != 0 {
 		need(featureNFTables, LevelError, "kernel.mss: "+k.MSS.String())
 	}
-	need(featureNFTables, LevelWarning, "without them NAT port ranges are not told apart")
+	need(featureNFTables, LevelWarning, "NAT port ranges, each to its hypervisor")
 	return list
 }
 

@@ -67,8 +67,10 @@ func (c *examination) reversePath() {
 		return
 	}
 	const why = "IPv4 packets out of tunnels are dropped, their sources are not reached by the device that they come in by"
-	if all == strict {
-		c.bad(LevelError, section+".all.rp_filter is 1", why, "sysctl -w "+section+".all.rp_filter=0")
+	if what := fmt.Sprintf("%s.all.rp_filter is %d", section, all); all == strict {
+		c.bad(LevelError, what, why, "sysctl -w "+section+".all.rp_filter=0")
+	} else {
+		c.good(what, "")
 	}
 	for _, device := range append([]string{"default"}, c.tunnelEnds()...) {
 		name := deviceSysctl(section, device, "rp_filter")
