@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"mbbgp/config"
 	"mbbgp/rib"
 )
 
@@ -68,7 +69,7 @@ func newWorld(t *rapid.T, domains int, leaks bool) *world {
 			cfg.RouterID = netip.AddrFrom4([4]byte{192, 0, 2, byte(10*d + i + 1)})
 			cfg.VXLAN.Local = cfg.RouterID
 			cfg.Domain = soo(t, fmt.Sprintf("65001:%d", d+1))
-			cfg.VNIs = cfg.VNIs[:2]
+			cfg.VNIs, cfg.Kernel = cfg.VNIs[:2], &config.Kernel{}
 			if leaks {
 				cfg.VNIs[0].ImportFrom, cfg.VNIs[1].ImportFrom = []uint32{300}, []uint32{200}
 			}
@@ -77,6 +78,7 @@ func newWorld(t *rapid.T, domains int, leaks bool) *world {
 					prefix(fmt.Sprintf("2001:db8:1:%d::/64", other)), prefix(fmt.Sprintf("2001:db8:2:%d::/64", other)))
 			}
 			for k := range cfg.VNIs {
+				cfg.VNIs[k].Table = cfg.VNIs[k].VNI
 				cfg.VNIs[k].Gateway = addr(fmt.Sprintf("2001:db8:f::%d:%d:%d", d, i, cfg.VNIs[k].VNI))
 			}
 			s := &site{Bridge: newBridge(t, cfg), domain: dom, name: fmt.Sprintf("%d/%d", d, i)}
@@ -239,6 +241,23 @@ func (w *world) check(native []map[rib.VNI]map[string]bool) {
 	}
 }
 
+// checkGateways checks that a bridge knows where all goes on that it takes
+// itself, whichever VNI's gateway address stands for that.
+func (w *world) checkGateways(s *site) {
+	owner := map[netip.Addr]rib.VNI{}
+	for _, n := range s.sorted {
+		owner[n.gateway] = n.vni
+	}
+	for _, vni := range worldVNIs {
+		s.Table().Walk(vni, func(i rib.RouteInfo) bool {
+			if x := owner[i.NextHop.Target]; i.Visible && x != 0 && vias(s.Bridge, x, i.Prefix.String()) == "" {
+				w.t.Fatalf("%s vni %d: %v ends at the gateway of vni %d", s.name, vni, i.Prefix, x)
+			}
+			return true
+		})
+	}
+}
+
 func TestBridgesDoNotLoopOrFlap(t *testing.T) {
 	for _, leaks := range []bool{false, true} {
 		for domains := 1; domains <= 2; domains++ {
@@ -328,6 +347,7 @@ func churn(t *rapid.T, domains int, leaks bool) {
 			w.check(native)
 			for _, s := range w.sites {
 				checkLeaks(t, s.Bridge)
+				w.checkGateways(s)
 			}
 		},
 	})
@@ -347,6 +367,9 @@ func churn(t *rapid.T, domains int, leaks bool) {
 		for _, vni := range worldVNIs {
 			if n := s.Table().Stats(vni).Prefixes; n != 0 {
 				t.Fatalf("%s vni %d: %d prefixes go round", s.name, vni, n)
+			}
+			if n := s.Fabric().Stats(vni).Prefixes; n != 0 {
+				t.Fatalf("%s vni %d: %d prefixes are left in the fabric table", s.name, vni, n)
 			}
 			if n := s.domain.server.Stats(vni).Prefixes; n != 0 {
 				t.Fatalf("server of %s vni %d: %d prefixes go round", s.name, vni, n)
