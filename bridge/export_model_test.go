@@ -20,7 +20,7 @@ func modelConfig(t *rapid.T) *config.Config {
 	cfg := testConfig(t)
 	cfg.MPLS.Labels = config.LabelRange{First: 1000, Last: 1999}
 	cfg.BGP.NextHops = []netip.Addr{addr("192.0.2.9")}
-	cfg.BGP.LosslessASN = 65001
+	cfg.BGP.LosslessASN, cfg.Kernel = 65001, &config.Kernel{}
 	cfg.VNIs = []config.VNI{
 		{VNI: 200, Gateway: addr("2001:db8:f::200")},
 		{VNI: 300, Encapsulation: config.EncapIPinIP, Gateway: addr("2001:db8:e::300"), Import: config.Import{Targets: matches(rt(65000, 300))}},
@@ -36,6 +36,7 @@ func modelConfig(t *rapid.T) *config.Config {
 	for i := range cfg.VNIs {
 		v := &cfg.VNIs[i]
 		at := fmt.Sprintf("vni %d ", v.VNI)
+		v.Table = v.VNI
 		if v.Family != config.VNIFamilyUnicast {
 			v.Export.Targets = []RouteTarget{rt(65000, v.VNI)}
 		}
@@ -361,6 +362,12 @@ func checkExported(t *rapid.T, cfg *config.Config, b *Bridge, out *adjOut, befor
 			t.Fatalf("vni %d: %+v, %d prefixes", v.VNI, s, all)
 		case v.Export.MaxPrefixes > 0 && (s.Prefixes.Used != min(v.Export.MaxPrefixes, all) || s.Waiting != all-s.Prefixes.Used):
 			t.Fatalf("vni %d: %+v, %d prefixes", v.VNI, s, all)
+		}
+		for _, a := range v.Aggregates {
+			told := prefixes[a.Prefix] || v.Family == config.VNIFamilyUnicast && len(want.routes[a.Prefix]) > 0
+			if discarded := len(b.Fabric().Lookup(n.vni, a.Prefix)) > 0; discarded != told {
+				t.Fatalf("vni %d: %v is discarded: %v", v.VNI, a.Prefix, discarded)
+			}
 		}
 	}
 	for nlri, text := range common {
