@@ -35,8 +35,9 @@ func (f *fib) desired(vni rib.VNI, p netip.Prefix) []hop {
 	if len(list) == 0 {
 		list = f.fabric(list, vni, p, true)
 	}
-	if len(list) > 1 { // packets are discarded only if they could go nowhere else
-		list = slices.DeleteFunc(list, func(h hop) bool { return h.kind == discardHop })
+	discard := func(h hop) bool { return h.kind == discardHop }
+	if slices.ContainsFunc(list, func(h hop) bool { return !discard(h) }) { // there is somewhere to go
+		list = slices.DeleteFunc(list, discard)
 	}
 	f.found = list
 	return list

@@ -30,8 +30,8 @@ func (f *fib) routeEvent(r *rtnl.Route, removed bool) {
 			f.look(t, r.Prefix)
 		}
 	case !ours:
-		if has != noSet { // perhaps in the place of ours
-			f.resync("routes")
+		if has != noSet { // it took the place of ours, and is not to be replaced
+			f.lost(t, r.Prefix)
 		}
 	case removed && has != noSet:
 		if f.meddled() {

@@ -129,7 +129,8 @@ type key struct {
 type change struct {
 	key
 	was, set uint32
-	request  int // -1: none
+	remove   bool // the route, because there is nothing, or nothing yet, to put in its place
+	request  int  // -1: none
 }
 
 func newFIB(cfg *config.Config, t Tables, log logrus.FieldLogger) *fib {
@@ -214,7 +215,7 @@ func (f *fib) settle(now time.Time) error {
 	if err := f.hops.settle(now); err != nil {
 		return err
 	}
-	if err := f.sets.settle(); err != nil {
+	if err := f.sets.settle(now); err != nil {
 		return err
 	}
 	if f.sets.readied {
@@ -272,7 +273,7 @@ func (f *fib) apply(now time.Time) error {
 		f.queue(&f.changes[i])
 	}
 	for i := range f.changes {
-		if c := &f.changes[i]; c.set == noSet && c.was != noSet && (f.swept || c.was&unclaimed == 0) {
+		if c := &f.changes[i]; c.remove && (f.swept || c.was&unclaimed == 0) {
 			c.request = f.kernel.DeleteRoute(f.route(c.key, noSet))
 		}
 	}
@@ -285,15 +286,16 @@ func (f *fib) apply(now time.Time) error {
 		if c.request < 0 {
 			continue
 		}
-		err := refusals[c.request]
-		switch gone := errors.Is(err, unix.ESRCH); {
-		case c.set == noSet && (err == nil || gone):
+		switch err := refusals[c.request]; {
+		case c.remove && (err == nil || errors.Is(err, unix.ESRCH)):
 			f.put(c.table, c.prefix, noSet)
 			f.counters.Removed++
 			if c.was&unclaimed != 0 {
 				f.counters.Swept++
 			}
-			f.clear(c.table, c.prefix)
+			if c.set == noSet {
+				f.clear(c.table, c.prefix)
+			}
 		case err == nil:
 			f.put(c.table, c.prefix, c.set)
 			f.counters.Installed++
@@ -311,10 +313,11 @@ func (f *fib) queue(c *change) {
 	was := c.was &^ unclaimed
 	switch {
 	case c.set == noSet:
-		if was == noSet {
+		if c.remove = was != noSet; !c.remove {
 			f.clear(c.table, c.prefix)
 		}
 	case !f.sets.list[c.set].ready:
+		c.remove = was != noSet && was != c.set // it leads where nobody wants it to
 		f.wait(c.key, c.set)
 	case f.sets.same(was, c.set):
 		f.put(c.table, c.prefix, c.set)
@@ -378,7 +381,7 @@ func (f *fib) reclaim() error {
 	}
 	for _, err := range refusals {
 		if !errors.Is(err, unix.ENOENT) {
-			f.refused(err) // what is left is found by the next comparison
+			f.count(err) // what is left is found by the next comparison
 		}
 	}
 	for _, h := range f.gone {

@@ -40,8 +40,7 @@ type hops struct {
 	free    []uint32
 	stale   []uint32 // whose object may have to be another one
 	idle    []uint32 // that perhaps nobody uses any more
-	refused []uint32 // that are tried again at due
-	due     time.Time
+	refused refused
 }
 
 func newHops(f *fib) hops {
@@ -144,12 +143,7 @@ func (h *hops) object(x *hopState, r rtnl.Resolution) (rtnl.Hop, error) {
 // settle brings the objects of stale hops into the kernel, and touches the sets
 // that have them.
 func (h *hops) settle(now time.Time) error {
-	if len(h.refused) > 0 && !now.Before(h.due) {
-		for _, n := range h.refused {
-			h.touch(n)
-		}
-		h.refused = h.refused[:0]
-	}
+	h.refused.retry(now, h.touch)
 	if len(h.stale) == 0 {
 		return nil
 	}
@@ -162,8 +156,7 @@ func (h *hops) settle(now time.Time) error {
 		for s := range x.sets {
 			f.sets.touch(s)
 		}
-		if x.kind == discardHop {
-			x.made = true
+		if x.kind == discardHop || x.kind == freeHop {
 			continue
 		}
 		r := f.underlay.state(x.target)
@@ -219,13 +212,9 @@ func (h *hops) settle(now time.Time) error {
 func (h *hops) fail(n uint32, err error, now time.Time) {
 	x := &h.list[n]
 	x.problem = err
-	h.fib.refused(err)
-	due := now.Add(backoff(x.attempts))
+	h.fib.count(err)
+	h.refused.add(n, x.attempts, now)
 	x.attempts++
-	if len(h.refused) == 0 || due.Before(h.due) {
-		h.due = due
-	}
-	h.refused = append(h.refused, n)
 }
 
 // reclaim removes the objects of hops that nobody uses any more.

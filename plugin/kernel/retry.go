@@ -28,6 +28,32 @@ func backoff(attempts int) time.Duration {
 	return d - d/10 + rand.N(d/5)
 }
 
+// refused are hops or sets whose object the kernel refused, to be tried again.
+type refused struct {
+	list []uint32
+	due  time.Time
+}
+
+// add adds one that failed so often before.
+func (r *refused) add(n uint32, attempts int, now time.Time) {
+	due := now.Add(backoff(attempts))
+	if len(r.list) == 0 || due.Before(r.due) {
+		r.due = due
+	}
+	r.list = append(r.list, n)
+}
+
+// retry touches all once the first of them is due.
+func (r *refused) retry(now time.Time, touch func(uint32)) {
+	if len(r.list) == 0 || now.Before(r.due) {
+		return
+	}
+	for _, n := range r.list {
+		touch(n)
+	}
+	r.list = r.list[:0]
+}
+
 // failure is a change that is not in the kernel.
 type failure struct {
 	err   error
@@ -77,7 +103,7 @@ func (f *fib) retry(now time.Time) {
 
 // refuse notes that a change was refused.
 func (f *fib) refuse(c *change, err error, now time.Time) {
-	f.refused(err)
+	f.count(err)
 	x := failure{err: err, set: c.set}
 	before, ok := c.table.failed[c.prefix]
 	if errors.Is(err, unix.EEXIST) {
@@ -154,8 +180,8 @@ func (f *fib) wake(match func(*failure) bool) {
 	}
 }
 
-// refused counts a request that the kernel refused.
-func (f *fib) refused(err error) {
+// count counts a request that the kernel refused.
+func (f *fib) count(err error) {
 	name := "other"
 	var e *rtnl.Error
 	if errors.As(err, &e) {

@@ -9,6 +9,7 @@ package kernel
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"mbbgp/plugin/kernel/rtnl"
 )
@@ -28,16 +29,17 @@ const maxHops = 256
 
 // set is the next hops of prefixes.
 type set struct {
-	hops    []uint32 // sorted; nil of one that an earlier run left
-	uses    int      // routes in the kernel, and failed changes
-	id      uint32   // that routes name; 0: they have the hops in them, or drop packets
-	ready   bool     // routes can use it
-	grouped bool     // id is of a group of its own
-	members []rtnl.Member
-	inlined []rtnl.Hop // without next hop objects: the hops in use
-	drops   bool       // it discards packets
-	stale   bool       // it is in sets.stale
-	live    bool
+	hops     []uint32 // sorted; nil of one that an earlier run left
+	uses     int      // routes in the kernel, and failed changes
+	id       uint32   // that routes name; 0: they have the hops in them, or drop packets
+	ready    bool     // routes can use it
+	grouped  bool     // id is of a group of its own
+	members  []rtnl.Member
+	inlined  []rtnl.Hop // without next hop objects: the hops in use
+	drops    bool       // it discards packets
+	stale    bool       // it is in sets.stale
+	attempts int        // to make the group that were refused, one after the other
+	live     bool
 }
 
 // sets are all sets in use. It is for the loop.
@@ -49,6 +51,7 @@ type sets struct {
 	left    map[uint32]uint32 // sets of an earlier run, by id
 	stale   []uint32
 	idle    []uint32
+	refused refused
 	readied bool // one can be used that could not
 	key     []byte
 }
@@ -87,7 +90,8 @@ func (s *sets) intern(list []uint32) uint32 {
 	if n := s.numbers[string(s.key)]; n != 0 {
 		return n
 	}
-	n := s.add(set{hops: slices.Clone(list)})
+	drops := len(list) == 1 && s.fib.hops.list[list[0]].kind == discardHop
+	n := s.add(set{hops: slices.Clone(list), drops: drops, ready: drops})
 	s.numbers[string(s.key)] = n
 	for _, h := range list {
 		s.fib.hops.use(h)
@@ -152,7 +156,8 @@ func (s *sets) active(dst []*hopState, x *set) []*hopState {
 }
 
 // settle brings the groups of stale sets into the kernel.
-func (s *sets) settle() error {
+func (s *sets) settle(now time.Time) error {
+	s.refused.retry(now, s.touch)
 	if len(s.stale) == 0 {
 		return nil
 	}
@@ -163,16 +168,13 @@ func (s *sets) settle() error {
 	for _, n := range s.stale {
 		x := &s.list[n]
 		x.stale = false
-		if !x.live || x.hops == nil {
+		if !x.live || x.hops == nil || x.drops {
 			continue
 		}
 		active = s.active(active[:0], x)
 		switch {
 		case len(active) == 0:
 			x.ready = false
-		case active[0].kind == discardHop:
-			x.drops = true
-			s.ready(x)
 		case !f.objects:
 			s.inline(n, x, active)
 		case len(x.hops) == 1:
@@ -184,7 +186,9 @@ func (s *sets) settle() error {
 				members = append(members, rtnl.Member{ID: h.id})
 			}
 			slices.SortFunc(members, compareMembers)
-			if s.group(n, x, members) {
+			if queued, err := s.group(n, x, members); err != nil {
+				s.fail(n, err, now)
+			} else if queued {
 				sent, said = append(sent, n), append(said, members)
 			}
 		}
@@ -197,15 +201,23 @@ func (s *sets) settle() error {
 	for i, n := range sent {
 		x := &s.list[n]
 		if err := refusals[i]; err != nil {
-			f.refused(err)
-			f.resync("next-hops")
+			s.fail(n, err, now)
+			f.resync("next-hops") // perhaps a member is gone
 			continue
 		}
-		x.members = said[i]
+		x.members, x.attempts = said[i], 0
 		s.ready(x)
 		f.counters.NextHops++
 	}
 	return nil
+}
+
+// fail notes that the group of a set could not be made, or not be changed.
+func (s *sets) fail(n uint32, err error, now time.Time) {
+	x := &s.list[n]
+	s.fib.count(err)
+	s.refused.add(n, x.attempts, now)
+	x.attempts++
 }
 
 func (s *sets) ready(x *set) {
@@ -216,28 +228,27 @@ func (s *sets) ready(x *set) {
 
 // group makes members the group of a set. It reports whether a request for it
 // was queued.
-func (s *sets) group(n uint32, x *set, members []rtnl.Member) bool {
+func (s *sets) group(n uint32, x *set, members []rtnl.Member) (queued bool, err error) {
 	ids := &s.fib.ids
 	if x.ready && slices.Equal(x.members, members) {
-		return false
+		return false, nil
 	}
 	if x.id == 0 {
 		if x.id = ids.takeGroup(members); x.id != 0 {
 			x.grouped, x.members = true, members
 			ids.groups[x.id] = n
 			s.ready(x)
-			return false
+			return false, nil
 		}
 		id, err := ids.take()
 		if err != nil {
-			s.fib.refused(err)
-			return false
+			return false, err
 		}
 		x.id, x.grouped = id, true
 		ids.groups[id] = n
 	}
 	s.fib.kernel.ReplaceNextHop(&rtnl.NextHop{ID: x.id, Protocol: s.fib.cfg.Protocol, Group: members})
-	return true
+	return true, nil
 }
 
 // inline makes the hops in use those of a set without next hop objects. Each of
