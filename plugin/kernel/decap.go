@@ -24,17 +24,17 @@ import (
 )
 
 // addDecapsulation adds what takes a VNI's packets out of the tunnel.
-func (d *devices) addDecapsulation(v *config.VNI) {
+func (d *devices) addDecapsulation(v *config.VNI, vrf *device) {
 	switch v.Decapsulation {
 	case config.DecapOff:
 	case config.DecapIP6TNL:
-		tunnel := newDecapTunnel(d.sys, d.cfg, v)
+		tunnel := newDecapTunnel(d.sys, d.cfg, v, vrf)
 		d.add(tunnel)
 		d.addRules(v, tunnel.name())
 		// The last one: packets come only if all is ready.
 		d.add(newGatewayAddress(d.sys, d.cfg, v))
 	default:
-		d.add(newSegment(d.conn, d.cfg, v))
+		d.add(newSegment(d.conn, d.cfg, v, vrf))
 	}
 }
 
@@ -45,7 +45,7 @@ const ip6tnlIgnoreEncapLimit = 0x1
 
 // newDecapTunnel returns the tunnel device of a VNI. It takes packets from
 // everywhere, of IPv4 and IPv6, and sends none.
-func newDecapTunnel(sys *sockets, k *config.Kernel, v *config.VNI) *device {
+func newDecapTunnel(sys *sockets, k *config.Kernel, v *config.VNI, vrf *device) *device {
 	gateway := v.Gateway
 	want := &netlink.Ip6tnl{
 		LinkAttrs: newAttrs(v.DecapDevice),
@@ -56,7 +56,7 @@ func newDecapTunnel(sys *sockets, k *config.Kernel, v *config.VNI) *device {
 	}
 	want.MTU = int(k.MTU)
 	return &device{
-		sys: sys, vni: rib.VNI(v.VNI), want: want, kind: "ip6tnl", master: v.VRF,
+		sys: sys, vni: rib.VNI(v.VNI), want: want, kind: "ip6tnl", master: vrf,
 		hint: "modprobe ip6_tunnel, or use decapsulation dt46",
 		check: func(have netlink.Link) error {
 			t, ok := have.(*netlink.Ip6tnl)
@@ -76,8 +76,8 @@ type segment struct {
 	conn   *rtnl.Conn
 	vni    rib.VNI
 	route  rtnl.Route
-	device string
-	strict bool // needs net.vrf.strict_mode
+	vrf    *device // nil: none, End.DT6 names the table
+	strict bool    // needs net.vrf.strict_mode
 	ours   bool
 }
 
@@ -88,11 +88,8 @@ var segmentActions = map[config.Decapsulation]uint8{
 	config.DecapDT6:  rtnl.ActionDT6,
 }
 
-func newSegment(conn *rtnl.Conn, k *config.Kernel, v *config.VNI) *segment {
-	s := &segment{conn: conn, vni: rib.VNI(v.VNI), device: v.VRF, strict: v.Decapsulation != config.DecapDT6}
-	if s.device == "" {
-		s.device = loopback // End.DT6 names the table, and any device does
-	}
+func newSegment(conn *rtnl.Conn, k *config.Kernel, v *config.VNI, vrf *device) *segment {
+	s := &segment{conn: conn, vni: rib.VNI(v.VNI), vrf: vrf, strict: v.Decapsulation != config.DecapDT6}
 	s.route = rtnl.Route{
 		Table:    mainTable,
 		Prefix:   netip.PrefixFrom(v.Gateway, v.Gateway.BitLen()),
@@ -116,10 +113,14 @@ func (s *segment) reconcile(f *found) (changed bool, err error) {
 		return false, fmt.Errorf("is an address of device %s, whose packets never get to a segment: ip addr del %v/%d dev %[1]s",
 			f.name(f.addrs[i].device), s.addr(), f.addrs[i].bits)
 	}
-	s.route.Hops[0].Device = f.index(s.device)
-	if s.route.Hops[0].Device == 0 {
-		return false, fmt.Errorf("needs device %s, which is not there", s.device)
+	if err := s.vrf.ready(); err != nil {
+		return false, err
 	}
+	device := f.index(loopback) // any device does
+	if s.vrf != nil {
+		device = s.vrf.index
+	}
+	s.route.Hops[0].Device = device
 	if s.strict && sysctl("net/vrf/strict_mode") != "1" {
 		return false, errors.New("needs VRFs that have their tables for themselves: sysctl -w net.vrf.strict_mode=1")
 	}
@@ -138,11 +139,14 @@ func (s *segment) reconcile(f *found) (changed bool, err error) {
 	case there && slices.Equal(have.Hops, s.route.Hops):
 		return false, nil // somebody else's
 	case there && have.Metric <= s.route.Metric:
-		return false, fmt.Errorf("has another route, of protocol %d and metric %d: ip -6 route del %v metric %[2]d", have.Protocol, have.Metric, s.route.Prefix)
+		return false, fmt.Errorf("another route to it is in the way, of protocol %d and metric %d: ip -6 route show %v", have.Protocol, have.Metric, s.route.Prefix)
 	default:
 		b.AddRoute(&s.route)
 	}
-	if err := execute(s.conn, &b); err != nil {
+	switch err := execute(s.conn, &b); {
+	case errors.Is(err, unix.EEXIST): // and the lookup does not show it: it drops packets
+		return false, fmt.Errorf("another route to it is in the way: ip -6 route show %v", s.route.Prefix)
+	case err != nil:
 		return false, fmt.Errorf("making the route: %w", err)
 	}
 	s.ours = true

@@ -73,18 +73,20 @@ func newDevices(cfg *config.Config, label func(rib.VNI) uint32, conn *rtnl.Conn,
 			d.uplink = newOverlay(d.sys, d.cfg)
 			d.add(d.uplink)
 		}
+		var vrf *device
 		if v.VRF != "" {
-			d.add(newVRF(d.sys, v))
+			vrf = newVRF(d.sys, v)
+			d.add(vrf)
 		}
-		d.addDecapsulation(v)
+		d.addDecapsulation(v, vrf)
 		if v.VXLANDevice != "" {
-			x := newVXLAN(d.sys, cfg, v)
+			x := newVXLAN(d.sys, cfg, v, vrf)
 			d.vxlans[rib.VNI(v.VNI)] = x
 			d.add(x)
 			d.addRules(v, v.VXLANDevice)
 		}
-		if l := label(rib.VNI(v.VNI)); l != 0 {
-			d.add(newLabelRoute(d.conn, d.cfg, v, l))
+		if l := label(rib.VNI(v.VNI)); l != 0 && vrf != nil {
+			d.add(newLabelRoute(d.conn, d.cfg, v, vrf, l))
 		}
 	}
 	return d, nil

@@ -25,7 +25,7 @@ type device struct {
 	sys    *sockets
 	want   netlink.Link                  // as it is made: name, kind and what belongs to it
 	vni    rib.VNI                       // 0: of all
-	master string                        // VRF that it is in; "": none
+	master *device                       // VRF that it is in; nil: none
 	manual string                        // not "": it is not made, and this is how somebody else does it
 	check  func(have netlink.Link) error // whether one that is there can serve, up to what can be changed
 	hint   string                        // what to do if the kernel cannot make it
@@ -81,14 +81,22 @@ func (d *device) reconcile(f *found) (changed bool, err error) {
 	return changed || mended, nil
 }
 
+// ready says whether a VRF can be used. None can always.
+func (d *device) ready() error {
+	if d != nil && d.index == 0 {
+		return fmt.Errorf("needs VRF %s, which does not serve", d.name())
+	}
+	return nil
+}
+
 // make makes the device. It is down, so that its master comes before what is
 // done to it when it goes up, and before routes: changing a master loses them.
 func (d *device) make(f *found) (netlink.Link, error) {
 	if d.manual != "" {
 		return nil, errors.New("is not there: " + d.manual)
 	}
-	if d.master != "" && f.index(d.master) == 0 {
-		return nil, fmt.Errorf("cannot be made while its VRF %s is not there", d.master)
+	if err := d.master.ready(); err != nil {
+		return nil, err
 	}
 	if err := d.sys.LinkAdd(d.want); err != nil {
 		return nil, d.refused(f, err)
@@ -131,16 +139,19 @@ func (d *device) refused(f *found, err error) error {
 // mend puts right what can be changed of a device that is ours, and says what is
 // wrong with somebody else's.
 func (d *device) mend(f *found, have netlink.Link) (changed bool, err error) {
-	if d.master != "" && f.index(d.master) == 0 {
-		return false, fmt.Errorf("its VRF %s is not there", d.master)
+	if err := d.master.ready(); err != nil {
+		return false, err
 	}
-	a, want := have.Attrs(), d.want.Attrs()
+	a, want, master := have.Attrs(), d.want.Attrs(), 0
+	if d.master != nil {
+		master = d.master.index
+	}
 	// Whatever the tunnel device of somebody else is in, it serves.
-	if a.MasterIndex != f.index(d.master) && (d.ours || d.vni != 0) {
+	if a.MasterIndex != master && (d.ours || d.vni != 0) {
 		if !d.ours {
 			return changed, d.wrongMaster(f, a.MasterIndex)
 		}
-		if err := d.sys.LinkSetMasterByIndex(have, f.index(d.master)); err != nil {
+		if err := d.sys.LinkSetMasterByIndex(have, master); err != nil {
 			return changed, fmt.Errorf("setting its VRF: %w", err)
 		}
 		changed = true
@@ -178,10 +189,10 @@ func (d *device) wrongMaster(f *found, index int) error {
 	switch {
 	case index != 0 && f.links[master] != nil && f.links[master].Type() == "bridge":
 		return fmt.Errorf("is a port of bridge %s, want a device that packets are routed to: ip link set %s nomaster", master, d.name())
-	case d.master == "":
+	case d.master == nil:
 		return fmt.Errorf("belongs to device %s: ip link set %s nomaster", master, d.name())
 	}
-	return fmt.Errorf("is not in VRF %s: ip link set %s master %[1]s", d.master, d.name())
+	return fmt.Errorf("is not in VRF %s: ip link set %s master %[1]s", d.master.name(), d.name())
 }
 
 // wrongKind is the error for a device that is of another kind.

@@ -26,7 +26,7 @@ func (d *devices) sweep() error {
 func (d *devices) remove() error {
 	var errs []error
 	for _, x := range d.vxlans {
-		x.vteps = newVTEPs()
+		x.vteps = vteps{}
 		errs = append(errs, x.sweep()) // what is on somebody else's device
 		x.index = 0
 	}

@@ -17,12 +17,12 @@ type labelRoute struct {
 	conn  *rtnl.Conn
 	vni   rib.VNI
 	route rtnl.LabelRoute
-	vrf   string
+	vrf   *device
 	ours  bool
 }
 
-func newLabelRoute(conn *rtnl.Conn, k *config.Kernel, v *config.VNI, label uint32) *labelRoute {
-	return &labelRoute{conn: conn, vni: rib.VNI(v.VNI), vrf: v.VRF, route: rtnl.LabelRoute{Label: label, Protocol: k.Protocol}}
+func newLabelRoute(conn *rtnl.Conn, k *config.Kernel, v *config.VNI, vrf *device, label uint32) *labelRoute {
+	return &labelRoute{conn: conn, vni: rib.VNI(v.VNI), vrf: vrf, route: rtnl.LabelRoute{Label: label, Protocol: k.Protocol}}
 }
 
 func (l *labelRoute) info() DeviceInfo {
@@ -31,10 +31,10 @@ func (l *labelRoute) info() DeviceInfo {
 
 func (l *labelRoute) reconcile(f *found) (changed bool, err error) {
 	l.ours = false
-	l.route.Device = f.index(l.vrf)
-	if l.route.Device == 0 {
-		return false, fmt.Errorf("its VRF %s is not there", l.vrf)
+	if err := l.vrf.ready(); err != nil {
+		return false, err
 	}
+	l.route.Device = l.vrf.index
 	if err := checkMPLS(l.route.Label); err != nil {
 		return false, err
 	}

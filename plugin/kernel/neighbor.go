@@ -84,7 +84,8 @@ func (s *sockets) unset(n neighbor) error {
 	return nil
 }
 
-// neighbors returns all entries of a device that have a MAC address.
+// neighbors returns all entries of a device that name a MAC address and where
+// it is. Those of a bridge that the device is a port of do not.
 func (s *sockets) neighbors(device int) ([]neighbor, error) {
 	table, err := s.dump(unix.RTM_GETNEIGH, &netlink.Ndmsg{Family: unix.AF_INET6},
 		nl.NewRtAttr(netlink.NDA_IFINDEX, nl.Uint32Attr(uint32(device))))
@@ -101,7 +102,7 @@ func (s *sockets) neighbors(device int) ([]neighbor, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the neighbours: %w", err)
 		}
-		if n.device == device && n.mac != [6]byte{} {
+		if n.device == device && n.mac != [6]byte{} && n.addr.IsValid() {
 			list = append(list, n)
 		}
 	}

@@ -12,35 +12,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vteps are the VTEPs that the routes of a VNI use. Their hops may contradict
-// each other for a while, when a VTEP's MAC address changes, or for good, if two
-// VTEPs say that they have the same one: the last one counts.
-type vteps struct {
-	byAddr map[netip.Addr][]hop // in the order in which they came; none is empty
-	byMAC  map[[6]byte][]hop
+// vtepGateway returns the gateway of the routes that go to a VTEP: a link-local
+// address made of the Router's MAC (RFC 4291 appendix A), whose neighbour entry
+// says just that MAC address.
+//
+// The VTEP's own address would not do. The kernel refuses a gateway that it has
+// another way to: without a VRF every IPv6 VTEP, in a VRF those that a prefix of
+// the tenant covers. And a VTEP whose MAC address changes has two for a while.
+func vtepGateway(h hop) netip.Addr {
+	m := h.mac
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }
 
-func newVTEPs() vteps {
-	return vteps{byAddr: map[netip.Addr][]hop{}, byMAC: map[[6]byte][]hop{}}
-}
+// vteps are the hops in use of each MAC address, in the order in which they came.
+// There are several if two VTEPs say that they have the same one, or if one has
+// several VNIs: the last one counts. No list is empty.
+type vteps map[[6]byte][]hop
 
 // addVTEP makes the entries of a VTEP; it is called for the first use of a hop.
 // After an error there are none.
 func (d *devices) addVTEP(h hop) error {
 	x := d.vxlans[h.vni]
-	if x == nil {
+	switch {
+	case x == nil:
 		return fmt.Errorf("VNI %d has no VXLAN device for VTEP %v", h.vni, h.target)
-	}
-	if x.index == 0 {
+	case x.index == 0:
 		return fmt.Errorf("VTEP %v: the VXLAN device %s does not serve", h.target, x.name())
-	}
-	if h.target.Is4() != x.local.Is4() {
+	case h.target.Is4() != x.local.Is4():
 		return fmt.Errorf("VTEP %v is of another address family than vxlan.local (%v)", h.target, x.local)
 	}
-	v := &x.vteps
-	v.byAddr[h.target] = append(v.byAddr[h.target], h)
-	v.byMAC[h.mac] = append(v.byMAC[h.mac], h)
-	// Packets are sent to a new MAC address once it is known where that is.
+	x.vteps[h.mac] = append(x.vteps[h.mac], h)
 	err := x.sys.set(x.forwarding(h))
 	if err == nil {
 		err = x.sys.set(x.neighbor(h))
@@ -58,71 +59,41 @@ func (d *devices) removeVTEP(h hop) error {
 	if x == nil {
 		return nil
 	}
-	v := &x.vteps
-	addrs := drop(v.byAddr, h.target, h)
-	macs := drop(v.byMAC, h.mac, h)
-	if x.index == 0 {
+	list := x.vteps[h.mac]
+	i := slices.Index(list, h)
+	if i < 0 {
 		return nil
 	}
-	var errs []error
-	if heir, ok := last(addrs); ok {
-		errs = append(errs, x.sys.set(x.forwarding(heir)), x.sys.set(x.neighbor(heir)))
+	list = slices.Delete(list, i, i+1)
+	if len(list) > 0 {
+		x.vteps[h.mac] = list
 	} else {
-		errs = append(errs, x.sys.unset(x.neighbor(h)))
+		delete(x.vteps, h.mac)
 	}
-	if heir, ok := last(macs); ok {
-		errs = append(errs, x.sys.set(x.forwarding(heir)))
-	} else {
-		errs = append(errs, x.sys.unset(x.forwarding(h)))
+	switch {
+	case x.index == 0:
+		return nil
+	case len(list) > 0:
+		return x.sys.set(x.forwarding(list[len(list)-1]))
 	}
-	return errors.Join(errs...)
-}
-
-// drop takes h out of a list and returns what is left of it.
-func drop[K comparable](lists map[K][]hop, key K, h hop) []hop {
-	list := lists[key]
-	if i := slices.Index(list, h); i >= 0 {
-		list = slices.Delete(list, i, i+1)
-	}
-	if lists[key] = list; len(list) == 0 {
-		delete(lists, key)
-	}
-	return list
-}
-
-func last(list []hop) (hop, bool) {
-	if len(list) == 0 {
-		return hop{}, false
-	}
-	return list[len(list)-1], true
+	return errors.Join(x.sys.unset(x.neighbor(h)), x.sys.unset(x.forwarding(h)))
 }
 
 // conflict says which VTEPs contradict each other, "" if none do.
 func (x *vxlan) conflict() string {
-	for _, addr := range slices.SortedFunc(maps.Keys(x.vteps.byAddr), netip.Addr.Compare) {
-		if list := x.vteps.byAddr[addr]; len(list) > 1 && list[0].mac != list[1].mac {
-			h, _ := last(list)
-			return fmt.Sprintf("routes give VTEP %v several MAC addresses, %v is used", addr, net.HardwareAddr(h.mac[:]))
-		}
-	}
-	byMAC := func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) }
-	for _, mac := range slices.SortedFunc(maps.Keys(x.vteps.byMAC), byMAC) {
-		list := x.vteps.byMAC[mac]
-		h, _ := last(list)
-		for _, other := range list[:len(list)-1] {
-			if other.target != h.target || other.label != h.label {
-				return fmt.Sprintf("routes give the MAC address %v to several VTEPs, %v (VNI %d) is used",
-					net.HardwareAddr(mac[:]), h.target, cmp.Or(h.label, uint32(x.vni)))
-			}
+	for _, mac := range slices.SortedFunc(maps.Keys(x.vteps), func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) }) {
+		list := x.vteps[mac]
+		if used := list[len(list)-1]; len(list) > 1 {
+			return fmt.Sprintf("routes give the MAC address %v to several VTEPs, or to several VNIs of one: VTEP %v with VNI %d is used",
+				net.HardwareAddr(mac[:]), used.target, cmp.Or(used.label, uint32(x.vni)))
 		}
 	}
 	return ""
 }
 
-// neighbor returns the neighbour entry of a hop. Routes of both families have
-// IPv6 gateways, so that an IPv4 VTEP is written as an IPv6 address.
+// neighbor returns the neighbour entry of a hop.
 func (x *vxlan) neighbor(h hop) neighbor {
-	return neighbor{family: unix.AF_INET6, device: x.index, mac: h.mac, addr: netip.AddrFrom16(h.target.As16()), protocol: x.protocol}
+	return neighbor{family: unix.AF_INET6, device: x.index, mac: h.mac, addr: vtepGateway(h), protocol: x.protocol}
 }
 
 // forwarding returns the entry of the forwarding database of a hop.
@@ -136,16 +107,12 @@ func (x *vxlan) forwarding(h hop) neighbor {
 
 // entries returns all entries that there should be.
 func (x *vxlan) entries() map[neighborKey]neighbor {
-	entries := make(map[neighborKey]neighbor, len(x.vteps.byAddr)+len(x.vteps.byMAC))
-	for _, list := range x.vteps.byMAC {
-		h, _ := last(list)
-		n := x.forwarding(h)
-		entries[n.key()] = n
-	}
-	for _, list := range x.vteps.byAddr {
-		h, _ := last(list)
-		n := x.neighbor(h)
-		entries[n.key()] = n
+	entries := make(map[neighborKey]neighbor, 2*len(x.vteps))
+	for _, list := range x.vteps {
+		used := list[len(list)-1]
+		for _, n := range []neighbor{x.forwarding(used), x.neighbor(used)} {
+			entries[n.key()] = n
+		}
 	}
 	return entries
 }
@@ -153,7 +120,7 @@ func (x *vxlan) entries() map[neighborKey]neighbor {
 // reconcileVTEPs puts entries back that are not there any more or have changed,
 // and returns how many.
 func (x *vxlan) reconcileVTEPs() (restored int, err error) {
-	if x.index == 0 || len(x.vteps.byAddr) == 0 {
+	if x.index == 0 || len(x.vteps) == 0 {
 		return 0, nil
 	}
 	missing := x.entries()

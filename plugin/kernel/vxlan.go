@@ -2,11 +2,11 @@ package kernel
 
 // The fabric's side of a VNI with encapsulation vxlan (RFC 9136 section 4.4.1):
 // one VXLAN device, in the VNI's VRF, and nothing else. A packet that is routed
-// to it has a tunnel endpoint (VTEP) as its gateway, of which the kernel wants to
-// know the MAC address (a permanent neighbour entry: the Router's MAC of its
-// routes) and then which endpoint has that MAC address (an entry of the device's
-// forwarding database). Both come from the routes, see vtep.go. What comes in has
-// our Router's MAC, which is the device's, and is routed on.
+// to it has a gateway, of which the kernel wants to know the MAC address (a
+// permanent neighbour entry: the Router's MAC of the route), and then which tunnel
+// endpoint (VTEP) has that MAC address (an entry of the device's forwarding
+// database). Both come from the routes, see vtep.go. What comes in has our
+// Router's MAC, which is the device's, and is routed on.
 //
 // A VXLAN device that is a port of a bridge, as FRR wants it, does not serve: the
 // bridge would be what is routed to.
@@ -34,7 +34,7 @@ type vxlan struct {
 	vteps    vteps
 }
 
-func newVXLAN(sys *sockets, cfg *config.Config, v *config.VNI) *vxlan {
+func newVXLAN(sys *sockets, cfg *config.Config, v *config.VNI, vrf *device) *vxlan {
 	local, mac := cfg.VXLAN.Local, cfg.VXLAN.RouterMAC
 	want := &netlink.Vxlan{
 		LinkAttrs: newAttrs(v.VXLANDevice),
@@ -47,9 +47,9 @@ func newVXLAN(sys *sockets, cfg *config.Config, v *config.VNI) *vxlan {
 	}
 	want.MTU = int(cfg.Kernel.MTU)
 	want.HardwareAddr = net.HardwareAddr(mac[:])
-	x := &vxlan{local: local, protocol: cfg.Kernel.Protocol, vteps: newVTEPs()}
+	x := &vxlan{local: local, protocol: cfg.Kernel.Protocol, vteps: vteps{}}
 	x.device = &device{
-		sys: sys, vni: rib.VNI(v.VNI), want: want, kind: "vxlan", master: v.VRF,
+		sys: sys, vni: rib.VNI(v.VNI), want: want, kind: "vxlan", master: vrf,
 		hint:  "modprobe vxlan",
 		check: x.serves,
 	}
