@@ -75,7 +75,7 @@ func printKernel(w io.Writer, k *api.Kernel, now time.Time) {
 	}
 	_ = t.Flush() // to memory
 	if bad == 0 && len(k.Devices) > 0 {
-		printf(w, "\ndevices, addresses, rules and segments: all %d are as they should be\n", len(k.Devices))
+		printf(w, "\ndevices, addresses, rules and segments: %d, all as they should be\n", len(k.Devices))
 	}
 }
 

@@ -55,7 +55,7 @@ vx200   vxlan  200  id 7, want 200
 	k.Synced, k.NextHopObjects, k.Swept = false, false, true
 	text.Reset()
 	printKernel(&text, k, now)
-	for _, want := range []string{"not in step with the tables; no next hop objects; 2 restored\n", "\ndevices, addresses, rules and segments: all 1 are as they should be\n"} {
+	for _, want := range []string{"not in step with the tables; no next hop objects; 2 restored\n", "\ndevices, addresses, rules and segments: 1, all as they should be\n"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, &text)
 		}
