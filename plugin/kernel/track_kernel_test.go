@@ -1,0 +1,188 @@
+package kernel
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mbbgp/plugin/kernel/internal/netns"
+	"mbbgp/plugin/kernel/rtnl"
+	"mbbgp/test/lab"
+)
+
+// underlayScript makes an underlay in a fresh network namespace: two links, eth1
+// to 192.0.2.2 and 2001:db8:1::2 and eth2 to 198.51.100.2 and 2001:db8:2::2, and
+// routes to 203.0.113.0/24 and 2001:db8:3::/48 by eth1.
+const underlayScript = `
+	ip link add eth1 type veth peer name far1
+	ip link add eth2 type veth peer name far2
+	for l in eth1 far1 eth2 far2; do ip link set $l up; done
+	ip addr add 192.0.2.1/24 dev eth1
+	ip addr add 198.51.100.1/24 dev eth2
+	ip addr add 2001:db8:1::1/64 dev eth1 nodad
+	ip addr add 2001:db8:2::1/64 dev eth2 nodad
+	ip route add 203.0.113.0/24 via 192.0.2.2
+	ip -6 route add 2001:db8:3::/48 via 2001:db8:1::2`
+
+// followed is a tracker that is told what the kernel says.
+type followed struct {
+	*tracker
+	events chan *rtnl.Event
+}
+
+func follow(t *testing.T, viaDefault bool) *followed {
+	t.Helper()
+	conn, err := rtnl.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := rtnl.Listen([]uint32{conn.Port()}, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan *rtnl.Event, 1024)
+	go func() { _ = hear(listener, events) }()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		for range events { // until it is closed
+		}
+		_ = conn.Close()
+	})
+	return &followed{events: events, tracker: newTracker(conn, underlay{
+		viaDefault: viaDefault,
+		ignore:     func(table uint32) bool { return table == fakeTable },
+		tunnel:     func(int) bool { return false },
+	})}
+}
+
+// until resolves whenever there is reason to, until every address is reached as
+// wanted: by the name of a device, "" for not at all.
+func (f *followed) until(t *testing.T, devices map[string]int, want map[string]string) {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		if _, err := f.resolve(); err != nil {
+			t.Fatal(err)
+		}
+		var wrong string
+		for a, device := range want {
+			s := f.state(addrOf(a))
+			if s.Reachable != (device != "") || s.Device != devices[device] {
+				wrong = a
+			}
+		}
+		if wrong == "" {
+			return
+		}
+		select {
+		case e := <-f.events:
+			f.event(e)
+		case <-late:
+			t.Fatalf("%s is %+v, want %q (%v)", wrong, f.state(addrOf(wrong)), want[wrong], devices)
+		}
+	}
+}
+
+func TestTrackerFollowsTheKernel(t *testing.T) {
+	lab.Need(t, "lab")
+	const far, far6 = "203.0.113.7", "2001:db8:3::7"
+	for _, test := range []struct {
+		name          string
+		viaDefault    bool
+		change        string // a shell script
+		before, after string // by which device the addresses are reached
+		back          string // takes the change back; "": not
+	}{
+		{name: "a route is removed", before: "eth1", change: "ip route del 203.0.113.0/24; ip -6 route del 2001:db8:3::/48",
+			back: "ip route add 203.0.113.0/24 via 192.0.2.2; ip -6 route add 2001:db8:3::/48 via 2001:db8:1::2"},
+		{name: "a route moves", before: "eth1", after: "eth2",
+			change: "ip route replace 203.0.113.0/24 via 198.51.100.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:2::2",
+			back:   "ip route replace 203.0.113.0/24 via 192.0.2.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:1::2"},
+		{name: "a better route comes", before: "eth1", after: "eth2",
+			change: "ip route add 203.0.113.7 via 198.51.100.2; ip -6 route add 2001:db8:3::7 via 2001:db8:2::2",
+			back:   "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
+		{name: "a blackhole comes", before: "eth1", change: "ip route add blackhole 203.0.113.7; ip -6 route add blackhole 2001:db8:3::7",
+			back: "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
+		{name: "a link goes down", before: "eth1", change: "ip link set eth1 down",
+			back: "ip link set eth1 up; ip addr replace 2001:db8:1::1/64 dev eth1 nodad; ip route add 203.0.113.0/24 via 192.0.2.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:1::2"},
+		{name: "a link is removed", before: "eth1", change: "ip link del eth1"},
+		{name: "a next hop object goes", before: "eth1", after: "eth2",
+			change: `ip nexthop add id 4 via 198.51.100.2 dev eth2; ip nexthop add id 6 via 2001:db8:2::2 dev eth2
+				ip route add 203.0.113.7 nhid 4; ip -6 route add 2001:db8:3::7 nhid 6`,
+			back: "ip nexthop del id 4; ip nexthop del id 6"},
+		{name: "a next hop object changes", before: "eth1", after: "eth2",
+			change: `ip nexthop add id 4 via 192.0.2.2 dev eth1; ip nexthop add id 6 via 2001:db8:1::2 dev eth1
+				ip route add 203.0.113.7 nhid 4; ip -6 route add 2001:db8:3::7 nhid 6
+				ip nexthop replace id 4 via 198.51.100.2 dev eth2; ip nexthop replace id 6 via 2001:db8:2::2 dev eth2`},
+		{name: "a preferred source goes", before: "eth1", after: "eth2",
+			change: `ip addr add 198.51.100.9/24 dev eth2
+				ip route add 203.0.113.7 via 198.51.100.2 src 198.51.100.9; ip -6 route add 2001:db8:3::7 via 2001:db8:2::2`,
+			back: "ip addr del 198.51.100.9/24 dev eth2; ip -6 route del 2001:db8:3::7"},
+		{name: "a rule comes", before: "eth1", change: "ip rule add to 203.0.113.0/24 unreachable; ip -6 rule add to 2001:db8:3::/48 unreachable",
+			back: "ip rule del to 203.0.113.0/24 unreachable; ip -6 rule del to 2001:db8:3::/48 unreachable"},
+		{name: "a default route is left and does not count", before: "eth1",
+			change: "ip route add default via 198.51.100.2; ip -6 route add default via 2001:db8:2::2; ip route del 203.0.113.0/24; ip -6 route del 2001:db8:3::/48"},
+		{name: "a default route is left and counts", viaDefault: true, before: "eth1", after: "eth2",
+			change: "ip route add default via 198.51.100.2; ip -6 route add default via 2001:db8:2::2; ip route del 203.0.113.0/24; ip -6 route del 2001:db8:3::/48"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			netns.New(t)
+			netns.Run(t, "sh", "-ec", underlayScript)
+			devices := map[string]int{"": 0, "eth1": deviceIndex(t, "eth1"), "eth2": deviceIndex(t, "eth2")}
+			f := follow(t, test.viaDefault)
+			f.watch(addrOf(far))
+			f.watch(addrOf(far6))
+			f.until(t, devices, map[string]string{far: test.before, far6: test.before})
+			netns.Run(t, "sh", "-ec", test.change)
+			f.until(t, devices, map[string]string{far: test.after, far6: test.after})
+			if test.back != "" {
+				netns.Run(t, "sh", "-ec", test.back)
+				f.until(t, devices, map[string]string{far: test.before, far6: test.before})
+			}
+		})
+	}
+}
+
+func deviceIndex(t *testing.T, name string) int {
+	t.Helper()
+	l, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Index
+}
+
+// Ten thousand next hops are looked up in one go, and a route that flaps has none
+// of them looked up that is not inside.
+func BenchmarkLookup(b *testing.B) {
+	lab.Need(b, "lab")
+	netns.New(b)
+	netns.Run(b, "sh", "-ec", underlayScript)
+	conn, err := rtnl.Dial()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	k := newTracker(conn, underlay{ignore: func(uint32) bool { return false }, tunnel: func(int) bool { return false }})
+	for i := range 10_000 {
+		k.watch(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 3, 0, byte(i >> 8), byte(i)}))
+	}
+	for _, test := range []struct {
+		name  string
+		event *rtnl.Event
+	}{
+		{"all", &rtnl.Event{Kind: rtnl.OverrunEvent}},
+		{"one", routeEvent("2001:db8:3:1:100::/72", 254)},
+		{"none", routeEvent("2001:db8:4::/48", 254)},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			for b.Loop() {
+				k.event(test.event)
+				if _, err := k.resolve(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
