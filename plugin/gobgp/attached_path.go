@@ -338,15 +338,19 @@ func attrFromAPI(message *anypb.Any) (bgp.PathAttributeInterface, error) {
 	return nil, nil
 }
 
-// reachFromAPI returns an MP_REACH_NLRI with nothing but its next hop.
+// reachFromAPI returns an MP_REACH_NLRI with nothing but its next hops: the
+// global one and, of IPv6, that of the link.
 func reachFromAPI(a *apipb.MpReachNLRIAttribute) (bgp.PathAttributeInterface, error) {
 	reach := &bgp.PathAttributeMpReachNLRI{AFI: uint16(a.GetFamily().GetAfi()), SAFI: uint8(a.GetFamily().GetSafi())}
-	if len(a.NextHops) > 0 {
-		hop, err := netip.ParseAddr(a.NextHops[0])
+	for i, to := range []*netip.Addr{&reach.Nexthop, &reach.LinkLocalNexthop} {
+		if i == len(a.NextHops) {
+			break
+		}
+		hop, err := netip.ParseAddr(a.NextHops[i])
 		if err != nil {
 			return nil, fmt.Errorf("next hop: %w", err)
 		}
-		reach.Nexthop = hop
+		*to = hop
 	}
 	return reach, nil
 }

@@ -154,6 +154,27 @@ func TestNLRIsOfEventsAreRead(t *testing.T) {
 	}
 }
 
+func TestNextHopsOfEventsAreRead(t *testing.T) {
+	for _, row := range []struct {
+		nextHops []string
+		want     string
+	}{
+		{[]string{"2001:db8::9"}, "2001:db8::9"},
+		{[]string{"2001:db8::9", "fe80::9"}, "2001:db8::9"},
+		{[]string{"::", "fe80::9"}, "fe80::9"},
+		{[]string{"::ffff:192.0.2.9"}, "192.0.2.9"},
+	} {
+		path, err := newIncoming(zero4).path(event(&apipb.MpReachNLRIAttribute{Family: evpn, NextHops: row.nextHops}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path.Attrs = path.Attrs[:1] // event appends another one
+		if u, why, ok := newDecoder().update(path); !ok || u.Withdraw || u.Attributes.NextHop.String() != row.want {
+			t.Errorf("%v: skip %v, ok %v: %+v", row.nextHops, why, ok, u)
+		}
+	}
+}
+
 func TestNLRIThatCannotBeReadIsAnError(t *testing.T) {
 	for _, row := range []struct {
 		name string

@@ -101,6 +101,9 @@ func (d *decoder) attributes(attrs []bgp.PathAttributeInterface) *bridge.Attribu
 			legacy = t.Value
 		case *bgp.PathAttributeMpReachNLRI:
 			now.nextHop = t.Nexthop
+			if t.Nexthop.IsUnspecified() && t.LinkLocalNexthop.IsValid() { // of a link without global addresses
+				now.nextHop = t.LinkLocalNexthop
+			}
 		case *bgp.PathAttributeAsPath:
 			now.asPath = t
 		case *bgp.PathAttributeMultiExitDisc:
