@@ -66,7 +66,7 @@ var groups = []uint32{
 }
 
 // Run keeps the kernel in step until ctx ends, and returns nil then. All stays
-// as it is in the kernel at the end, unless cleanup is configured. Run is called
+// as it is in the kernel at the end; Cleanup is for afterwards. Run is called
 // once; its sockets are in the network namespace of the thread that calls it.
 func (k *Kernel) Run(ctx context.Context) error {
 	conn, err := rtnl.Dial()
@@ -92,9 +92,6 @@ func (k *Kernel) Run(ctx context.Context) error {
 	}
 	if err := k.loop(ctx, events, heard); err != nil {
 		return fmt.Errorf("kernel: %w", err)
-	}
-	if k.cfg.Kernel.Cleanup {
-		return k.Clean()
 	}
 	return nil
 }
@@ -325,9 +322,6 @@ func (k *Kernel) event(e *rtnl.Event) {
 	k.reconcile = k.devices.event(e) || k.reconcile
 	k.fib.event(e)
 }
-
-// Clean removes all that is ours from the kernel. Run must have ended.
-func (k *Kernel) Clean() error { return Cleanup(k.cfg, k.log) }
 
 // Route returns what there is of a prefix in a VNI's table, false if the VNI has
 // none.
