@@ -135,13 +135,3 @@ func decodeAddr(v []byte, to *netip.Addr) error {
 	*to = a
 	return nil
 }
-
-// decodeString reads a string, which ends at its first zero byte.
-func decodeString(v []byte) string {
-	for i, c := range v {
-		if c == 0 {
-			return string(v[:i])
-		}
-	}
-	return string(v)
-}

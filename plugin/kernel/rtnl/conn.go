@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	sendSize      = 128 << 10 // more makes nothing faster
-	receiveSize   = 64 << 10  // the kernel fills 32 KiB at most
+	sendSize      = 32 << 10 // below 8 KiB and above 128 KiB a request costs more
+	receiveSize   = 64 << 10 // the kernel fills 32 KiB at most
 	sendBuffer    = 1 << 20
 	receiveBuffer = 4 << 20
 
 	// What an answer takes of the receive buffer at most (skb->truesize).
-	refusalCost = 1 << 10
+	refusalCost = 2 << 10
 	routeCost   = 8 << 10
 )
 

@@ -40,10 +40,7 @@ type Refusal struct {
 	Err     error // an *Error
 }
 
-const (
-	sizeofErrno   = 4
-	extAckMessage = unix.NLMSGERR_ATTR_MSG
-)
+const sizeofErrno = 4
 
 // decodeError reads NLMSG_ERROR without its header: the errno, the header of the
 // request, the rest of the request unless NLM_F_CAPPED, and attributes if
@@ -93,8 +90,8 @@ func extAckText(b []byte) string {
 		if err != nil {
 			return ""
 		}
-		if kind == extAckMessage {
-			return decodeString(v)
+		if kind == unix.NLMSGERR_ATTR_MSG {
+			return unix.ByteSliceToString(v)
 		}
 		b = rest
 	}

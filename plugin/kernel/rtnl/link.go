@@ -23,9 +23,9 @@ func (l *Link) decode(b []byte) error {
 		b = rest
 		switch kind {
 		case unix.IFLA_IFNAME:
-			l.Name = decodeString(v)
+			l.Name = unix.ByteSliceToString(v)
 		case unix.IFLA_IFALIAS:
-			l.Alias = decodeString(v)
+			l.Alias = unix.ByteSliceToString(v)
 		case unix.IFLA_MASTER:
 			err = decodeIndex(v, &l.Master)
 		case unix.IFLA_MTU:
@@ -48,7 +48,7 @@ func decodeKind(b []byte) (string, error) {
 			return "", err
 		}
 		if kind == unix.IFLA_INFO_KIND {
-			return decodeString(v), nil
+			return unix.ByteSliceToString(v), nil
 		}
 		b = rest
 	}

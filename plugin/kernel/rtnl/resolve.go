@@ -36,7 +36,8 @@ func (c *Conn) Resolve(addrs []netip.Addr, out []Resolution) error {
 		if r.NextHopID != 0 {
 			objects[r.NextHopID] = append(objects[r.NextHopID], i)
 		} else if len(r.Hops) > 0 {
-			out[i].Device, out[i].Gateway = r.Hops[0].Device, r.Hops[0].Gateway
+			h := r.Hops[aliveHop(m.body)]
+			out[i].Device, out[i].Gateway, out[i].Encap = h.Device, h.Gateway, h.Encap.Kind
 		}
 		return nil
 	})
@@ -47,7 +48,7 @@ func (c *Conn) Resolve(addrs []netip.Addr, out []Resolution) error {
 		var hop Hop
 		if hop, err = c.hopOf(id); err == nil {
 			for _, i := range users {
-				out[i].Device, out[i].Gateway = hop.Device, hop.Gateway
+				out[i].Device, out[i].Gateway, out[i].Encap = hop.Device, hop.Gateway, hop.Encap.Kind
 				out[i].Reachable = hop.Device != 0
 			}
 		}
@@ -75,6 +76,25 @@ func (c *Conn) Match(a netip.Addr) (Route, error) {
 		return Route{}, fmt.Errorf("route lookup: %w", err)
 	}
 	return r, nil
+}
+
+// aliveHop returns the number of the first hop of a route whose link works, and 0
+// if none does. body is a message that was decoded.
+func aliveHop(body []byte) int {
+	for b := body[unix.SizeofRtMsg:]; len(b) > 0; {
+		kind, v, rest, _ := next(b)
+		b = rest
+		if kind != unix.RTA_MULTIPATH {
+			continue
+		}
+		for n := 0; len(v) > 0; n++ {
+			if v[2]&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) == 0 {
+				return n
+			}
+			v = v[min(align(int(binary.NativeEndian.Uint16(v))), len(v)):]
+		}
+	}
+	return 0
 }
 
 // appendLookup appends the question for the route that matches an address.

@@ -119,4 +119,5 @@ type Resolution struct {
 	Default   bool       // the route is a default route
 	Device    int        // interface index; of several hops one
 	Gateway   netip.Addr // invalid: the address is on the link itself
+	Encap     EncapKind  // that the route puts on
 }
