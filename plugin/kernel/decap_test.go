@@ -98,6 +98,7 @@ func TestPacketsOutOfTheTunnelComeToTheTable(t *testing.T) {
 			}
 			d := newTestDevices(t, deviceConfig(v))
 			if row.vrf != "" {
+				d.reconcile() // the parameter is there with the first VRF
 				netns.Run(t, "sysctl", "-qw", "net.vrf.strict_mode=1", "net.ipv6.conf.all.seg6_enabled=1", "net.ipv6.conf.default.seg6_enabled=1")
 			}
 			reconciled(t, d)
@@ -236,8 +237,8 @@ func TestLabelsLeadToTheVRF(t *testing.T) {
 		}
 	}
 	newPeer(t, "core")
-	problem("label 100: the kernel takes labels below 0: sysctl -w net.mpls.platform_labels=1048576")
-	netns.Run(t, "sysctl", "-qw", "net.mpls.platform_labels=1048576")
+	problem("label 100: the kernel takes labels below 0: sysctl -w net.mpls.platform_labels=1048575")
+	netns.Run(t, "sysctl", "-qw", "net.mpls.platform_labels=1048575")
 	problem("label 100: no device takes packets with labels: sysctl -w net.mpls.conf.DEVICE.input=1 for each that faces the fabric")
 	netns.Run(t, "sysctl", "-qw", "net.mpls.conf.core.input=1")
 	reconciled(t, d)

@@ -356,6 +356,7 @@ func TestRemoveLeavesNothingOfOurs(t *testing.T) {
 		return says(t, "ip addr") + says(t, "ip rule") + says(t, "ip -6 rule") + says(t, "ip -6 route")
 	}
 	d := reopen(t, deviceConfig(fullVNI(), config.VNI{VNI: 8, Table: 1008, Gateway: netip.MustParseAddr("2001:db8:ff::8"), DecapDevice: "mb8"}))
+	ip(t, "link add red type vrf table 5", "link del red") // the kernel keeps the rule that it makes with the first VRF
 	before := all()
 	reconciled(t, d)
 	ip(t, "rule add iif lo lookup 9 priority 774", "addr add 2001:db8::5/128 dev lo")

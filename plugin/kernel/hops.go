@@ -9,7 +9,6 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"mbbgp/config"
@@ -121,7 +120,7 @@ func (h *hops) object(x *hopState, r rtnl.Resolution) (rtnl.Hop, error) {
 		if device == 0 {
 			return rtnl.Hop{}, fmt.Errorf("the VXLAN device of vni %d is not there", x.vni)
 		}
-		return rtnl.Hop{Device: device, Gateway: netip.AddrFrom16(x.target.As16()), OnLink: true}, nil
+		return rtnl.Hop{Device: device, Gateway: vtepGateway(x.hop)}, nil
 	}
 	switch {
 	case !r.Reachable:

@@ -66,7 +66,7 @@ func checkMPLS(label uint32) error {
 		return errors.New("the kernel has no MPLS: modprobe mpls_router")
 	}
 	if n, err := strconv.ParseUint(most, 10, 32); err != nil || n <= uint64(label) {
-		return fmt.Errorf("the kernel takes labels below %s: sysctl -w net.mpls.platform_labels=%d", most, maxLabels)
+		return fmt.Errorf("the kernel takes labels below %s: sysctl -w net.mpls.platform_labels=%d", most, mostLabels)
 	}
 	inputs, err := filepath.Glob("/proc/sys/net/mpls/conf/*/input")
 	if err != nil {
@@ -80,5 +80,5 @@ func checkMPLS(label uint32) error {
 	return errors.New("no device takes packets with labels: sysctl -w net.mpls.conf.DEVICE.input=1 for each that faces the fabric")
 }
 
-// maxLabels is the number of labels that there are (RFC 3032 section 2.1).
-const maxLabels = 1 << 20
+// mostLabels is the largest value of platform_labels.
+const mostLabels = 1<<20 - 1
