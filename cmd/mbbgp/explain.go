@@ -182,6 +182,9 @@ func outcome(v *api.Verdict) string {
 	if v.Accepted {
 		text = "accepted, via " + v.NextHop
 	}
+	if v.Via != "" {
+		text += ", and on to " + v.Via
+	}
 	if v.Detail != "" {
 		text += ": " + v.Detail
 	}

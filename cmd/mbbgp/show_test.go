@@ -32,7 +32,7 @@ func TestExplanationReads(t *testing.T) {
 				Kind: "vpn", NLRI: "192.0.2.9:1:10.1.0.7/32", Neighbor: netip.MustParseAddr("192.0.2.9"), Best: true, Stale: true,
 				NextHop: netip.MustParseAddr("2001:db8:2::1"), SID: netip.MustParseAddr("2001:db8:2:1:100::"), Label: 3,
 				RouteTargets: []string{"target:65000:200"}, DPath: []string{"65001:1"}, LocalPreference: &preferred,
-				Import: []api.Verdict{{Accepted: true, NextHop: "2001:db8:2:1:100::"}},
+				Import: []api.Verdict{{Accepted: true, NextHop: "2001:db8:2:1:100::"}, {Accepted: true, NextHop: "2001:db8:f::200", Via: "198.51.100.9 (label 16)"}},
 			},
 		},
 	}
@@ -63,6 +63,7 @@ BGP
     d-path            65001:1
     local preference  200
     to MetalBond      accepted, via 2001:db8:2:1:100::
+    to MetalBond      accepted, via 2001:db8:f::200, and on to 198.51.100.9 (label 16)
 `
 	var got strings.Builder
 	if printExplanation(&got, e); got.String() != want {

@@ -95,6 +95,7 @@ type ExplainedBGP struct {
 type Verdict struct {
 	Accepted bool   `json:"accepted"`
 	NextHop  string `json:"nextHop,omitempty"` // that it gets on the other side, if it is accepted; "self" is our address of each session
+	Via      string `json:"via,omitempty"`     // where the kernel sends packets on that come to this gateway
 	Reason   string `json:"reason,omitempty"`  // why it is not
 	Detail   string `json:"detail,omitempty"`  // for people
 }
