@@ -179,7 +179,17 @@ func summary(cfg *config.Config) string {
 		}
 		parts = append(parts, text)
 	}
-	return strings.Join(append(parts, summaryOfVNIs(cfg)), "; ")
+	parts = append(parts, summaryOfVNIs(cfg))
+	if k := cfg.Kernel; k != nil {
+		tables := 0
+		for i := range cfg.VNIs {
+			if cfg.VNIs[i].Table != 0 {
+				tables++
+			}
+		}
+		parts = append(parts, count(tables, "kernel table")+" by "+k.Tunnel.String())
+	}
+	return strings.Join(parts, "; ")
 }
 
 // summaryOfVNIs says how many VNIs there are, of which kinds, and what they

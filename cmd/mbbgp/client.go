@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mbbgp/config"
+	"mbbgp/plugin/kernel"
 	"mbbgp/rib"
 )
 
@@ -33,12 +34,20 @@ VNIs to subscribe to may also stand at the end of the line, so rustbond's
 "-v 100" works here too (-v itself means --verbose, as in metalbond).
 
 Routes are printed on standard output, "+" when one is there and "-" when it is
-gone; with --json as one JSON object a line. The log is on standard error.`
+gone; with --json as one JSON object a line. The log is on standard error.
+
+With --install-routes, the routes of a VNI are installed in a table of the
+kernel, as metalbond's client does and with the same look in 'ip route', but for
+the id of the next hop object. IPv6 prefixes may have several next hops, too;
+routes of an earlier run, of metalbond's as well, serve until they are announced
+again, for 10s at most; load balancer targets are not installed, and NAT port
+ranges are steered by destination port.`
 
 const clientExample = `  mbbgp client --server [2001:db8::a]:4711 --subscribe 100
   mbbgp client -s a.example:4711 -s b.example:4711 --subscribe 100,200 --json
   mbbgp client -s [::1]:4711 --announce 100#10.0.1.0/24#2001:db8::1 \
-               --announce 100#192.0.2.7/32@2001:db8::1#nat#1024#2047`
+               --announce 100#192.0.2.7/32@2001:db8::1#nat#1024#2047
+  mbbgp client -s [::1]:4711 --install-routes 100#1100 --tun overlay`
 
 // clientFlags are those that only a client has.
 type clientFlags struct {
@@ -46,13 +55,14 @@ type clientFlags struct {
 	servers   []string
 	subscribe []uint
 	announce  []string
+	install   *installFlags
 	json      bool
 }
 
 func clientCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "client [VNI...]",
-		Short:   "Run a plain MetalBond client that prints routes",
+		Short:   "Run a plain MetalBond client that prints or installs routes",
 		Long:    clientHelp,
 		Example: clientExample,
 	}
@@ -67,11 +77,8 @@ func clientCommand() *cobra.Command {
 		}
 		return pflag.NormalizedName(name)
 	})
-	kernel := addKernelFlags(c)
+	f.install = addInstallFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := kernel(); err != nil {
-			return err
-		}
 		cfg, vnis, err := f.config(args)
 		if err != nil {
 			return err
@@ -80,26 +87,14 @@ func clientCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if cfg.Kernel != nil {
+			if err := kernel.CheckExternal(cfg.Kernel.Device); err != nil {
+				return fmt.Errorf("--tun: %w", err)
+			}
+		}
 		return f.run(c, cfg, vnis, log)
 	}
 	return c
-}
-
-// addKernelFlags adds the flags by which the other programs install routes,
-// and returns the check that none of them was used.
-func addKernelFlags(c *cobra.Command) func() error {
-	c.Flags().StringArray("install-routes", nil, "not in this build: install routes of a VNI in a table, `VNI#TABLE`")
-	c.Flags().String("tun", "", "not in this build: tunnel `DEVICE` of installed routes")
-	c.Flags().Bool("ipv4-only", false, "not in this build: install IPv4 routes only")
-	c.Flags().Bool("cleanup", false, "not in this build: remove installed routes at the end")
-	return func() error {
-		for _, name := range []string{"install-routes", "tun", "ipv4-only", "cleanup"} {
-			if c.Flags().Changed(name) {
-				return usageError{fmt.Errorf("--%s: this build does not program the kernel, it only prints routes", name)}
-			}
-		}
-		return nil
-	}
 }
 
 // config returns the configuration and the VNIs that the command line names.
@@ -115,7 +110,10 @@ func (f *clientFlags) config(args []string) (*config.Config, []rib.VNI, error) {
 		}
 		cfg.MetalBond.Servers = append(cfg.MetalBond.Servers, server)
 	}
-	var vnis []rib.VNI
+	if err := f.install.configure(cfg); err != nil {
+		return nil, nil, err
+	}
+	vnis := installed(cfg)
 	for _, n := range f.subscribe {
 		if n > 1<<32-1 {
 			return nil, nil, usageError{fmt.Errorf("--subscribe: %d is out of range (0 to 4294967295)", n)}
@@ -156,7 +154,7 @@ func (f *clientFlags) run(c *cobra.Command, cfg *config.Config, vnis []rib.VNI, 
 		})
 	}
 	group.Go(func() error { return d.Run(ctx) })
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), leave(c.Context(), cfg, false, log)); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil

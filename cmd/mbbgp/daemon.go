@@ -4,13 +4,17 @@ package main
 // it, and the plugins that speak to the outside, each in a goroutine of its own
 // under one group. The first of them that fails ends all of them.
 //
-//	MetalBond server, client  <->  bridge, table  <->  BGP speaker
-//	                                    |
-//	                                   HTTP
+//	MetalBond server, client  <->  bridge, tables  <->  BGP speaker
+//	                                |          |
+//	                              HTTP      kernel
 //
 // A hypervisor asks for its routes once, when it has connected, and some of
 // them act on what they get within half a second. So what can be in the table
 // by then is: static routes and BGP come first, the MetalBond listener last.
+//
+// The end has an order, too. The kernel's side is the first to end, and leaves
+// the kernel as it is: what the others then take out of the tables, because
+// their sessions are over, is still to be forwarded.
 
 import (
 	"context"
@@ -26,6 +30,7 @@ import (
 	"mbbgp/config"
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
+	"mbbgp/plugin/kernel"
 	"mbbgp/plugin/metalbond"
 	"mbbgp/rib"
 )
@@ -38,6 +43,7 @@ type daemon struct {
 	speaker *gobgp.Speaker
 	server  *metalbond.Server
 	client  *metalbond.Client
+	kernel  *kernel.Kernel
 	http    *api.Server
 	vnis    []config.VNI  // of the configuration
 	settle  time.Duration // bgp.settle
@@ -85,6 +91,12 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 			Log:         log,
 		})
 	}
+	if cfg.Kernel != nil {
+		tables := kernel.Tables{MetalBond: d.table, Fabric: d.bridge.Fabric(), Label: d.bridge.Label}
+		if d.kernel, err = kernel.New(cfg, tables, log); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.HTTP != "" {
 		d.http = api.New(cfg.HTTP, d.state(), log)
 	}
@@ -94,25 +106,56 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 // Run runs everything until ctx ends, and returns nil then.
 func (d *daemon) Run(ctx context.Context) error {
 	defer d.bridge.BGP().Close()
-	group, ctx := errgroup.WithContext(ctx)
+	group, running := errgroup.WithContext(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(running)
+	defer stop()
+	forwarding, freeze := context.WithCancel(ctx)
+	defer freeze()
+	frozen := make(chan struct{})
+	group.Go(func() error {
+		defer close(frozen)
+		return d.forward(forwarding)
+	})
+	start := func(run func(context.Context) error) {
+		group.Go(func() error {
+			err := run(running)
+			if err != nil { // the others end when it is returned
+				freeze()
+				<-frozen
+			}
+			return err
+		})
+	}
 	if d.http != nil {
-		group.Go(func() error { return d.http.Run(ctx) })
+		start(d.http.Run)
 	}
 	if d.speaker != nil {
-		group.Go(func() error { return d.speaker.Run(ctx) })
+		start(d.speaker.Run)
 	}
-	group.Go(func() error { return d.bridge.Leak(ctx) })
+	start(d.bridge.Leak)
 	if d.client != nil {
-		group.Go(func() error { return d.client.Run(ctx) })
+		start(d.client.Run)
 	}
 	if d.server != nil {
-		group.Go(func() error { return d.serve(ctx) })
+		start(d.serve)
 	}
+	<-frozen
+	stop()
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// forward keeps the kernel in step with the tables until ctx ends, and leaves
+// everything as it is then.
+func (d *daemon) forward(ctx context.Context) error {
+	if d.kernel == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return d.kernel.Run(ctx)
 }
 
 // serve opens the MetalBond listener once BGP is up and offers what hypervisors

@@ -34,6 +34,7 @@ func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
 			explainConfigured(&e, &v)
 		}
 	}
+	e.Kernel = d.explainKernel(vni, p)
 	m := g.Memberships()
 	e.NotAsked = m.Spoken && !slices.Contains(m.VNIs, vni) && slices.ContainsFunc(d.vnis, func(v config.VNI) bool {
 		return rib.VNI(v.VNI) == vni && len(v.Import.Targets) > 0
@@ -144,6 +145,9 @@ func verdict(v bridge.Verdict) api.Verdict {
 	x := api.Verdict{Accepted: true, NextHop: v.NextHop.String(), Detail: v.Detail}
 	if v.NextHop.Target.IsUnspecified() {
 		x.NextHop = "self" // our address of each session
+	}
+	if v.Via.Target.IsValid() {
+		x.Via = v.Via.String()
 	}
 	return x
 }

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 //	exits CODE PROGRAM ARG...   run, and compare the exit code
 //	freeports NAME...           put free TCP ports of loopback into variables
 //	await URL [REGEXP]          wait until the URL answers 200 [and this]
+//
+// and the condition [netns]: unshare makes network namespaces. Under CI=true it
+// has to be met.
 func TestCommandLine(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("testdata", "script")); err != nil {
 		t.Fatal(err)
@@ -37,6 +40,16 @@ func TestCommandLine(t *testing.T) {
 			"exits":     exits,
 			"freeports": freeports,
 			"await":     await,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "netns" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			out, err := exec.Command("unshare", "-n", "ip", "link").CombinedOutput()
+			if err != nil && os.Getenv("CI") == "true" {
+				return false, fmt.Errorf("no network namespace: %w: %s", err, out)
+			}
+			return err == nil, nil
 		},
 	})
 }

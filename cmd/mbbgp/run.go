@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"os/signal"
+	"syscall"
+
 	"github.com/spf13/cobra"
 
 	"mbbgp/config"
@@ -10,8 +14,17 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run the bridge",
-		Long: `Run the bridge until SIGINT or SIGTERM. It then withdraws what it announced on
-both sides and ends with code 0; a second signal ends it at once.
+		Long: `Run the bridge until a signal ends it:
+
+  SIGINT, SIGTERM  withdraw what was announced on both sides and end; a second
+                   one ends it at once. What is in the kernel stays, and
+                   packets are forwarded as before until the next start takes
+                   it over ('kernel.cleanup: true' removes it instead).
+  SIGUSR1          drain: withdraw what was announced on both sides, forward for
+                   'kernel.drain' longer, remove everything from the kernel and
+                   end. SIGTERM cuts the wait short.
+
+The exit code is 0 then. 'mbbgp cleanup' removes later what has stayed.
 
 BGP neighbors are configured before hypervisors may connect. If VNIs originate
 prefixes, hypervisors also wait for the fabric to offer them, up to the
@@ -19,7 +32,8 @@ configuration's 'bgp.settle'. Metrics, health, the tables, and what 'mbbgp
 explain' and 'mbbgp show' ask for are served on its 'http' address.`,
 		Example: `  mbbgp run -c mbbgp.yaml
   mbbgp run -c mbbgp.yaml --log-level debug --log-format text
-  curl http://127.0.0.1:4712/readyz`,
+  curl http://127.0.0.1:4712/readyz
+  systemctl kill --signal USR1 mbbgp    drain it`,
 	}
 	path := configFile(c)
 	logging := addLogFlags(c)
@@ -36,7 +50,11 @@ explain' and 'mbbgp show' ask for are served on its 'http' address.`,
 		if err != nil {
 			return err
 		}
-		return d.Run(c.Context())
+		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGUSR1)
+		defer stop()
+		err = d.Run(ctx)
+		drain := ctx.Err() != nil && c.Context().Err() == nil
+		return errors.Join(err, leave(c.Context(), cfg, drain, log))
 	}
 	return c
 }

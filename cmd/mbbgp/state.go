@@ -18,7 +18,7 @@ const settle = time.Minute
 
 // state is what the HTTP server shows of the daemon.
 func (d *daemon) state() api.State {
-	return api.State{
+	s := api.State{
 		Version:   buildVersion(),
 		Table:     d.table,
 		Sessions:  d.sessions,
@@ -28,6 +28,10 @@ func (d *daemon) state() api.State {
 		Policy:    d.policy,
 		Explain:   d.explain,
 	}
+	if d.kernel != nil {
+		s.Kernel = d.kernelState
+	}
+	return s
 }
 
 func (d *daemon) sessions() []api.Session {
@@ -137,6 +141,9 @@ func (d *daemon) conditions() []api.Condition {
 				list = append(list, d.patient(neighborCondition(n)))
 			}
 		}
+	}
+	if d.kernel != nil {
+		list = append(list, d.kernelCondition())
 	}
 	if d.client != nil {
 		for _, s := range d.client.Sessions() {
