@@ -3,6 +3,7 @@ package rtnl
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +12,8 @@ import (
 // Resolve asks the kernel how it would send to each of the addresses, and writes
 // the answers to out, which is as long as addrs. The kernel decides by its rules
 // and tables as for packets of its own without mark and device, such as those
-// that it encapsulates.
+// that it encapsulates. A link-local address is looked for on the link of its
+// zone.
 func (c *Conn) Resolve(addrs []netip.Addr, out []Resolution) error {
 	c.batch.Reset()
 	for i, a := range addrs {
@@ -108,7 +110,22 @@ func appendLookup(b []byte, a netip.Addr) []byte {
 	b = append(b, family, uint8(a.BitLen()), 0, 0, 0, 0, 0, 0)
 	b = binary.NativeEndian.AppendUint32(b, unix.RTM_F_FIB_MATCH)
 	b = appendAddr(b, unix.RTA_DST, a)
+	if zone := a.Zone(); zone != "" {
+		b = appendUint32(b, unix.RTA_OIF, linkOf(zone))
+	}
 	return end(b, start)
+}
+
+// noLink is an interface index that no link has: nothing is reachable there.
+const noLink = 1<<31 - 1
+
+// linkOf returns the interface index of a zone, noLink if there is none.
+func linkOf(zone string) uint32 {
+	link, err := net.InterfaceByName(zone)
+	if err != nil {
+		return noLink
+	}
+	return uint32(link.Index)
 }
 
 // hopOf returns the hop of a next hop object, the first one of a group. It is

@@ -77,6 +77,8 @@ func TestResolveSaysWhereTheKernelSends(t *testing.T) {
 		{"2001:db8:ffff::1", Resolution{}},
 		{"::", Resolution{}},
 		{"ff02::1", Resolution{}},
+		{"fe80::7%d0", connected},
+		{"fe80::7%nowhere", Resolution{}},
 	}
 	addrs := make([]netip.Addr, len(tests))
 	for i, test := range tests {
