@@ -325,12 +325,19 @@ func (s *steering) reconcile() (restored int, err error) {
 	return restored, errors.Join(err, err2)
 }
 
-// remove takes all that is ours out of the kernel, whoever put it there.
+// remove takes all that is ours out of the kernel, whoever put it there. What was
+// set comes back with the next apply.
 func (s *steering) remove() error {
 	err := s.nft.remove()
-	if s.failed(err) == nil { // there cannot be a table
-		err = nil
+	if err != nil {
+		err = s.failed(err) // nil if there cannot be a table
 	}
+	for at := range s.said {
+		s.dirty[at] = true
+	}
+	clear(s.steered)
+	clear(s.earlier)
+	clear(s.marks)
 	s.outdated = true
 	return errors.Join(err, s.owners.remove())
 }

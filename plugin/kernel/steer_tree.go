@@ -215,8 +215,10 @@ func (t *tree) reconcile() (restored int, err error) {
 		delete(have, r)
 	}
 	for r := range have {
-		errs = append(errs, t.unmake(r))
-		restored++
+		if r.table != 0 || r.target != 0 || slices.Contains(trunk, r) { // what others do is not known
+			errs = append(errs, t.unmake(r))
+			restored++
+		}
 	}
 	return restored, errors.Join(errs...)
 }

@@ -1,0 +1,214 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"mbbgp/plugin/kernel/internal/netns"
+)
+
+func apply(t testing.TB, s *steering) {
+	t.Helper()
+	if err := s.apply(); err != nil {
+		t.Fatal(err)
+	}
+	if s.problem != "" {
+		t.Fatal(s.problem)
+	}
+}
+
+// flow is a packet to a NAT address and the hypervisor that is to get it.
+type flow struct {
+	to    netip.Prefix
+	proto int
+	port  uint16
+	want  string
+}
+
+func (l *steerLab) expect(flows ...flow) {
+	l.t.Helper()
+	for _, f := range flows {
+		if got := l.send(f.to.Addr(), f.proto, f.port); got != f.want {
+			l.t.Errorf("protocol %d to %v, port %d came to %s, want %s", f.proto, f.to.Addr(), f.port, got, f.want)
+		}
+	}
+}
+
+func TestFlowsGoToTheOwnersOfTheirPorts(t *testing.T) {
+	for _, objects := range []bool{true, false} {
+		t.Run(fmt.Sprintf("next hop objects %v", objects), func(t *testing.T) {
+			l := newSteerLab(t)
+			l.hops.none = !objects
+			s := l.steering()
+			s.set(100, nat4, []portRange{{1024, 2048, targetA4}, {2048, 4096, targetB4}, {65000, 0, targetB4}})
+			s.set(100, nat6, []portRange{{1024, 2048, targetB6}})
+			apply(t, s)
+			l.expect(
+				flow{nat4, unix.IPPROTO_UDP, 1024, "hv1"},
+				flow{nat4, unix.IPPROTO_UDP, 2047, "hv1"},
+				flow{nat4, unix.IPPROTO_UDP, 2048, "hv2"},
+				flow{nat4, unix.IPPROTO_UDP, 4095, "hv2"},
+				flow{nat4, unix.IPPROTO_TCP, 3000, "hv2"},
+				flow{nat4, unix.IPPROTO_TCP, 65535, "hv2"},
+				flow{nat6, unix.IPPROTO_UDP, 1500, "hv2"},
+				flow{nat6, unix.IPPROTO_TCP, 1500, "hv2"},
+				// What nobody owns goes where the route goes.
+				flow{nat4, unix.IPPROTO_UDP, 1023, "hv1"},
+				flow{nat4, unix.IPPROTO_TCP, 4096, "hv1"},
+				flow{nat4, unix.IPPROTO_ICMP, 0, "hv1"},
+				flow{nat6, unix.IPPROTO_UDP, 2048, "hv1"},
+				flow{nat6, unix.IPPROTO_ICMPV6, 0, "hv1"},
+			)
+			s.set(100, nat4, []portRange{{1024, 1500, targetA4}, {1500, 4096, targetB4}})
+			s.set(100, nat6, nil)
+			apply(t, s)
+			l.expect(
+				flow{nat4, unix.IPPROTO_UDP, 1499, "hv1"},
+				flow{nat4, unix.IPPROTO_UDP, 2047, "hv2"},
+				flow{nat4, unix.IPPROTO_TCP, 1500, "hv2"},
+				flow{nat4, unix.IPPROTO_TCP, 65535, "hv1"},
+				flow{nat6, unix.IPPROTO_UDP, 1500, "hv1"},
+			)
+			if n := s.counts(100); n != 2 {
+				t.Errorf("%d ranges are counted, want 2", n)
+			}
+			if n := l.hops.uses[hop{kind: overlayHop, target: targetB6}]; n != 0 {
+				t.Errorf("who owns nothing any more is held %d times", n)
+			}
+		})
+	}
+}
+
+func TestConflictingRangesAreTheLowestTargets(t *testing.T) {
+	l := newSteerLab(t)
+	s := l.steering()
+	s.set(100, nat4, []portRange{{1000, 2000, targetB4}, {1500, 2500, targetA4}})
+	apply(t, s)
+	l.expect(
+		flow{nat4, unix.IPPROTO_UDP, 1499, "hv2"},
+		flow{nat4, unix.IPPROTO_UDP, 1500, "hv1"},
+		flow{nat4, unix.IPPROTO_UDP, 1999, "hv1"},
+	)
+	if n := s.conflicts(100); n != 1 {
+		t.Errorf("%d conflicts, want 1", n)
+	}
+	s.set(100, nat4, []portRange{{1000, 2000, targetB4}})
+	apply(t, s)
+	if n := s.conflicts(100); n != 0 {
+		t.Errorf("%d conflicts are left", n)
+	}
+}
+
+// TestMeddlingWithSteeringIsPutRight lets somebody else break it in several
+// ways.
+func TestMeddlingWithSteeringIsPutRight(t *testing.T) {
+	l := newSteerLab(t)
+	s := l.steering()
+	s.set(100, nat4, []portRange{{1024, 2048, targetB4}})
+	s.set(100, nat6, []portRange{{1024, 2048, targetB6}})
+	apply(t, s)
+	if n, err := s.reconcile(); n != 0 || err != nil {
+		t.Fatalf("untouched, yet restored %d, %v", n, err)
+	}
+	netns.Run(t, "nft", "add", "table", "inet", "foreign")
+	if n, err := s.reconcile(); n != 0 || err != nil {
+		t.Fatalf("somebody else's table was added, yet restored %d, %v", n, err)
+	}
+	table := fmt.Sprint(l.cfg.Kernel.SteeringTables.First + 1)
+	for _, meddling := range []string{
+		"nft flush ruleset",
+		"nft flush table inet mbbgp",
+		"nft flush chain inet mbbgp vni100_198.51.100.1",
+		"nft flush map inet mbbgp main_nat4",
+		"nft insert rule inet mbbgp steer accept",
+		"ip route del default table " + table,
+		"ip -6 route flush table " + table,
+		"ip rule del priority 500",
+		"ip -6 rule del priority 518",
+		"ip rule add priority 501 fwmark 0/0xfff00000 table 4000 protocol 254",
+	} {
+		netns.Run(t, "sh", "-c", meddling+"; nft add table inet foreign")
+		if n, err := s.reconcile(); n == 0 || err != nil {
+			t.Errorf("%s: restored %d, %v", meddling, n, err)
+		}
+		if n, err := s.reconcile(); n != 0 || err != nil {
+			t.Errorf("%s: restored %d once more, %v", meddling, n, err)
+		}
+		l.expect(flow{nat4, unix.IPPROTO_UDP, 1024, "hv2"}, flow{nat6, unix.IPPROTO_TCP, 2000, "hv2"}, flow{nat4, unix.IPPROTO_UDP, 5, "hv1"})
+	}
+	if list := netns.Run(t, "nft", "list", "tables"); !strings.Contains(list, "foreign") {
+		t.Error("somebody else's table is gone")
+	}
+}
+
+// TestSteeringIsAdopted restarts the program: what hypervisors said before
+// counts until they had their time to say it again.
+func TestSteeringIsAdopted(t *testing.T) {
+	l := newSteerLab(t)
+	s := l.steering()
+	s.set(100, nat4, []portRange{{1000, 2000, targetA4}, {2000, 3000, targetB4}, {65000, 0, targetB4}})
+	s.set(100, nat6, []portRange{{1000, 2000, targetB6}})
+	apply(t, s)
+	rules := netns.Run(t, "ip", "rule")
+
+	s = l.steering()
+	s.set(100, nat4, []portRange{{1000, 1500, targetB4}})
+	apply(t, s)
+	l.expect(
+		flow{nat4, unix.IPPROTO_UDP, 1400, "hv2"}, // said by the present run
+		flow{nat4, unix.IPPROTO_UDP, 1500, "hv1"},
+		flow{nat4, unix.IPPROTO_UDP, 2500, "hv2"},
+		flow{nat4, unix.IPPROTO_UDP, 65535, "hv2"},
+		flow{nat6, unix.IPPROTO_UDP, 1500, "hv2"},
+	)
+	if now := netns.Run(t, "ip", "rule"); now != rules {
+		t.Errorf("owners have other marks than before:\n%s\n%s", rules, now)
+	}
+	if n := s.sweep(); n != 2 {
+		t.Errorf("%d addresses were swept, want 2", n)
+	}
+	apply(t, s)
+	l.expect(
+		flow{nat4, unix.IPPROTO_UDP, 1400, "hv2"},
+		flow{nat4, unix.IPPROTO_UDP, 2500, "hv1"}, // as the route says
+		flow{nat6, unix.IPPROTO_UDP, 1500, "hv1"},
+	)
+}
+
+func TestRemovalOfSteeringLeavesNothing(t *testing.T) {
+	l := newSteerLab(t)
+	state := func() string {
+		return netns.Run(t, "sh", "-c", "nft list ruleset; ip rule; ip -6 rule; ip route show table all proto 254; ip -6 route show table all proto 254")
+	}
+	before := state()
+	fill := func(s *steering) {
+		s.set(100, nat4, []portRange{{1000, 2000, targetA4}, {2000, 3000, targetB4}})
+		s.set(100, nat6, []portRange{{1000, 2000, targetB6}})
+		apply(t, s)
+	}
+	s := l.steering()
+	fill(s)
+	if state() == before {
+		t.Fatal("nothing was steered")
+	}
+	if err := s.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if after := state(); after != before {
+		t.Errorf("left:\n%s\nwant:\n%s", after, before)
+	}
+	fill(s)
+	if err := l.steering().remove(); err != nil { // another run, which knows nothing
+		t.Fatal(err)
+	}
+	if after := state(); after != before {
+		t.Errorf("another run left:\n%s\nwant:\n%s", after, before)
+	}
+	if err := l.steering().remove(); err != nil {
+		t.Errorf("nothing is there to remove, and that is an error: %v", err)
+	}
+}
