@@ -31,7 +31,7 @@ func TestInAnotherKernel(t *testing.T) {
 		}
 		t.Skipf("no virtual machine: %s", out)
 	}
-	cmd := exec.Command(guest, os.Args[0], "-test.v", "-test.run", "Iproute2|RefusalsSay|Replaced|Resolve|Overrun|Interrupted")
+	cmd := exec.Command(guest, os.Args[0], "-test.v", "-test.run", "Iproute2|RefusalsSay|Replaced|Resolve|Overrun|Interrupted|Carrier")
 	cmd.Env = append(os.Environ(), inGuest+"=yes")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

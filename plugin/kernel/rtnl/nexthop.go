@@ -6,8 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const sizeofMember = 8 // struct nexthop_grp
-
 // append appends a request about the next hop object. To remove one its id is
 // enough.
 func (n *NextHop) append(b []byte, kind, flags uint16) []byte {
@@ -32,7 +30,7 @@ func (n *NextHop) append(b []byte, kind, flags uint16) []byte {
 	case n.Blackhole:
 		b = appendHeader(b, unix.NHA_BLACKHOLE, 0)
 	case len(n.Group) > 0:
-		b = appendHeader(b, unix.NHA_GROUP, len(n.Group)*sizeofMember)
+		b = appendHeader(b, unix.NHA_GROUP, len(n.Group)*unix.SizeofNexthopGrp)
 		for _, m := range n.Group {
 			b = binary.NativeEndian.AppendUint32(b, m.ID)
 			b = append(b, m.Weight, 0, 0, 0)
@@ -90,10 +88,10 @@ func (n *NextHop) decode(b []byte) error {
 }
 
 func (n *NextHop) decodeGroup(v []byte) error {
-	if len(v)%sizeofMember != 0 {
+	if len(v)%unix.SizeofNexthopGrp != 0 {
 		return errMalformed
 	}
-	for ; len(v) > 0; v = v[sizeofMember:] {
+	for ; len(v) > 0; v = v[unix.SizeofNexthopGrp:] {
 		n.Group = append(n.Group, Member{ID: binary.NativeEndian.Uint32(v), Weight: v[4]})
 	}
 	return nil

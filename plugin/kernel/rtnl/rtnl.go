@@ -48,11 +48,14 @@ type Hop struct {
 	Weight  uint8 // of a multipath hop, in addition to 1
 }
 
-// NextHop is a next hop object: a hop, a discard, or a group of others.
+// NextHop is a next hop object: a hop, a discard, or a group of others. The kernel
+// removes a hop, together with the routes that use it, when its device goes down
+// or loses its carrier, and reports neither the object nor routes of IPv4: the
+// LinkEvent is all there is to see.
 type NextHop struct {
 	ID        uint32
 	Protocol  uint8
-	Hop       Hop  // neither a discard nor a group; its family is IPv6, which serves routes of both
+	Hop       Hop  // neither a discard nor a group; serves routes of both families, of IPv4 alone if Gateway is an IPv4 address
 	Blackhole bool // packets are dropped; of IPv6 as well
 	Group     []Member
 }
