@@ -70,6 +70,7 @@ type reachability interface {
 	watch(netip.Addr)
 	unwatch(netip.Addr)
 	state(netip.Addr) rtnl.Resolution
+	touch(table uint32, p netip.Prefix)
 	resolve() (changed []netip.Addr, err error)
 }
 
@@ -199,7 +200,9 @@ func (f *fib) rewrite(n uint32) {
 // settle brings into the kernel what next hops need and routes do not.
 func (f *fib) settle(now time.Time) error {
 	changed, err := f.underlay.resolve()
-	if err != nil {
+	if errors.Is(err, rtnl.ErrLost) {
+		f.resync("lost") // and look them up again
+	} else if err != nil {
 		return err
 	}
 	if len(changed) > 0 {
@@ -286,6 +289,7 @@ func (f *fib) apply(now time.Time) error {
 		if c.request < 0 {
 			continue
 		}
+		f.underlay.touch(c.table.number, c.prefix)
 		switch err := refusals[c.request]; {
 		case c.remove && (err == nil || errors.Is(err, unix.ESRCH)):
 			f.put(c.table, c.prefix, noSet)

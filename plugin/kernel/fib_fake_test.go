@@ -212,6 +212,8 @@ func (w *fakeWorld) removeVTEP(h hop) error { w.vteps[h]--; return nil }
 func (w *fakeWorld) watch(a netip.Addr)     { w.watched[a]++ }
 func (w *fakeWorld) unwatch(a netip.Addr)   { w.watched[a]-- }
 
+func (w *fakeWorld) touch(uint32, netip.Prefix) {}
+
 func (w *fakeWorld) state(a netip.Addr) rtnl.Resolution {
 	if w.unreachable[a] {
 		return rtnl.Resolution{}

@@ -123,6 +123,7 @@ func (k *Kernel) start(conn *rtnl.Conn) (err error) {
 		viaDefault: k.cfg.Kernel.ResolveViaDefault,
 		ignore:     func(table uint32) bool { return table != mainTable && f.byNumber[table] != nil },
 		tunnel:     k.devices.tunnel,
+		encap:      encapOf(k.cfg.Kernel.Tunnel),
 	})
 	f.kernel, f.devices, f.underlay = &socket{Conn: conn}, k.devices, k.tracker
 	f.objects = k.cfg.Kernel.NextHopObjects && conn.SupportsNextHopObjects()
@@ -175,7 +176,10 @@ func (k *Kernel) loop(ctx context.Context, events <-chan *rtnl.Event, heard <-ch
 			return nil
 		case err := <-heard:
 			return err
-		case e := <-events:
+		case e, ok := <-events:
+			if !ok {
+				return <-heard
+			}
 			k.handle(e)
 		case <-k.feeds.wake:
 		case <-timer.C:
@@ -236,6 +240,10 @@ func (k *Kernel) sweep(now time.Time) {
 	}
 }
 
+// lookupDelay is how much later next hops are looked up that routes of ours may
+// lead to.
+const lookupDelay = 10 * time.Millisecond
+
 // due returns when there is something to do if nothing happens before.
 func (k *Kernel) due() time.Time {
 	due := k.fib.nextResync()
@@ -244,6 +252,7 @@ func (k *Kernel) due() time.Time {
 			due = t
 		}
 	}
+	sooner(k.fib.now.Add(lookupDelay), k.tracker.pending())
 	sooner(k.fib.retries.next())
 	sooner(k.fib.hops.refused.due, len(k.fib.hops.refused.list) > 0)
 	sooner(k.fib.sets.refused.due, len(k.fib.sets.refused.list) > 0)
@@ -255,7 +264,7 @@ func (k *Kernel) due() time.Time {
 
 // sync notes whether all is in the kernel.
 func (k *Kernel) sync(now time.Time, more bool) {
-	synced := k.first && !more && len(k.fib.dirty) == 0 && k.feeds.caughtUp() && k.fib.pending() == 0 && k.steer.IsZero()
+	synced := k.first && !more && len(k.fib.dirty) == 0 && !k.tracker.pending() && k.feeds.caughtUp() && k.fib.pending() == 0 && k.steer.IsZero()
 	if synced && !k.synced {
 		k.since = now
 	}
@@ -282,6 +291,7 @@ func (k *Kernel) mendDevices(now time.Time) {
 
 // compare compares everything with the kernel.
 func (k *Kernel) compare(now time.Time) error {
+	k.tracker.recheck()
 	if err := k.fib.compare(now); err != nil {
 		return err
 	}

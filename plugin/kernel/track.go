@@ -8,16 +8,17 @@ package kernel
 // address that is removed, and of a next hop object without a word, so that
 // these are felt by those that use the device, or by all.
 //
-// An address does not become reachable by what we make of it: a route that
-// leaves by a tunnel of ours does not count, whoever made it. The kernel would
-// put the outer packet into the same tunnel again, and drops it ("Local routing
-// loop detected").
+// An address does not become reachable by what we make of it: a route into a
+// tunnel of ours does not count, whoever made it. The kernel would put the outer
+// packet into the same tunnel again, and drops it ("Local routing loop detected",
+// "recursion limit reached"). It may happen to VNIs whose table is the main one.
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
 
+	"mbbgp/config"
 	"mbbgp/plugin/kernel/rtnl"
 )
 
@@ -31,6 +32,15 @@ type underlay struct {
 	viaDefault bool                    // default routes do
 	ignore     func(table uint32) bool // routes of this table do not: it is a VNI's and not the main one
 	tunnel     func(device int) bool   // routes that leave by this interface do not: it is a tunnel of ours
+	encap      rtnl.EncapKind          // nor do those that encapsulate as our tunnels do, which may leave by any interface
+}
+
+// encapOf returns the encapsulation of routes into a tunnel.
+func encapOf(t config.Tunnel) rtnl.EncapKind {
+	if t == config.TunnelSeg6 {
+		return rtnl.EncapSeg6
+	}
+	return rtnl.EncapIP6
 }
 
 // tracker knows which next hops the underlay can reach. It is for one
@@ -51,6 +61,7 @@ type target struct {
 	addr   netip.Addr
 	uses   int // 0: nobody uses it any more
 	state  rtnl.Resolution
+	device int // that the route leaves by, even if it does not count
 	marked bool
 }
 
@@ -102,13 +113,22 @@ func (t *tracker) state(addr netip.Addr) rtnl.Resolution {
 // pending reports whether resolve has something to do.
 func (t *tracker) pending() bool { return len(t.marked) > 0 || t.all && len(t.targets) > 0 }
 
+// recheck has everything looked up again.
+func (t *tracker) recheck() { t.all = true }
+
+// touch marks the addresses that may feel a change of a route. Of those that we
+// make ourselves there is no event.
+func (t *tracker) touch(table uint32, p netip.Prefix) {
+	if !t.underlay.ignore(table) {
+		t.markInside(p)
+	}
+}
+
 // event marks the addresses that may feel e.
 func (t *tracker) event(e *rtnl.Event) {
 	switch e.Kind {
 	case rtnl.RouteEvent:
-		if !t.underlay.ignore(e.Route.Table) {
-			t.markInside(e.Route.Prefix)
-		}
+		t.touch(e.Route.Table, e.Route.Prefix)
 	case rtnl.LinkEvent:
 		t.link(e)
 	case rtnl.AddressEvent:
@@ -147,7 +167,7 @@ func (t *tracker) mark(w *target) {
 
 func (t *tracker) markUsing(device int) {
 	for _, w := range t.targets {
-		if w.state.Device == device {
+		if w.device == device {
 			t.mark(w)
 		}
 	}
@@ -213,7 +233,7 @@ func (t *tracker) resolve() (changed []netip.Addr, err error) {
 		return nil, fmt.Errorf("looking up next hops: %w", err)
 	}
 	for i, w := range t.marked {
-		w.marked = false
+		w.marked, w.device = false, found[i].Device
 		if now := t.judge(found[i]); now != w.state {
 			w.state = now
 			changed = append(changed, w.addr)
@@ -226,7 +246,9 @@ func (t *tracker) resolve() (changed []netip.Addr, err error) {
 
 // judge returns r as it counts for next hops.
 func (t *tracker) judge(r rtnl.Resolution) rtnl.Resolution {
-	if !r.Reachable || r.Default && !t.underlay.viaDefault || t.underlay.tunnel(r.Device) {
+	u := &t.underlay
+	looped := u.tunnel(r.Device) || r.Encap != rtnl.EncapNone && r.Encap == u.encap
+	if !r.Reachable || looped || r.Default && !u.viaDefault {
 		return rtnl.Resolution{}
 	}
 	return r

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"mbbgp/config"
 	"mbbgp/plugin/kernel/rtnl"
 )
 
@@ -41,6 +42,9 @@ func (f *fakeFIB) lookup(a netip.Addr) rtnl.Resolution {
 	for p, device := range f.routes {
 		if p.Contains(a.WithZone("")) && !f.down[device] && (!best.IsValid() || p.Bits() > best.Bits()) {
 			best, found = p, rtnl.Resolution{Reachable: true, Default: p.Bits() == 0, Device: device}
+			if device == fakeEncap {
+				found.Encap = rtnl.EncapSeg6
+			}
 		}
 	}
 	return found
@@ -48,6 +52,7 @@ func (f *fakeFIB) lookup(a netip.Addr) rtnl.Resolution {
 
 const (
 	fakeTunnel = 9   // a tunnel of ours
+	fakeEncap  = 8   // routes by this device encapsulate
 	fakeTable  = 200 // of a VNI
 )
 
@@ -56,6 +61,7 @@ func newFakeTracker(f *fakeFIB, viaDefault bool) *tracker {
 		viaDefault: viaDefault,
 		ignore:     func(table uint32) bool { return table == fakeTable },
 		tunnel:     func(device int) bool { return device == fakeTunnel },
+		encap:      encapOf(config.TunnelSeg6),
 	})
 }
 
@@ -166,6 +172,7 @@ func TestSomeRoutesMakeNothingReachable(t *testing.T) {
 		{"a default route that may", "::/0", 1, true, true},
 		{"another route", "2001:db8::/32", 1, false, true},
 		{"a route into our own tunnel", "2001:db8::/32", fakeTunnel, true, false},
+		{"a route that encapsulates as ours", "2001:db8::/32", fakeEncap, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFakeFIB(map[netip.Prefix]int{prefixOf(test.route): test.device})
@@ -174,6 +181,22 @@ func TestSomeRoutesMakeNothingReachable(t *testing.T) {
 				t.Errorf("reachable %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// There are no events of routes that we make ourselves.
+func TestOwnRoutesInTheMainTableAreFelt(t *testing.T) {
+	f := newFakeFIB(map[netip.Prefix]int{prefixOf("::/0"): 1})
+	k := settled(t, f, true, "2001:db8::1")
+	k.touch(fakeTable, prefixOf("2001:db8::/32"))
+	if k.pending() {
+		t.Error("a route in a VNI's table is felt")
+	}
+	f.routes[prefixOf("2001:db8::/32")] = fakeTunnel
+	k.touch(254, prefixOf("2001:db8::/32"))
+	changed, err := k.resolve()
+	if err != nil || len(changed) != 1 || k.state(addrOf("2001:db8::1")).Reachable {
+		t.Errorf("changed %v, error %v", changed, err)
 	}
 }
 
@@ -240,7 +263,7 @@ func TestTrackerAgreesWithTheKernel(t *testing.T) {
 		before := make(map[netip.Addr]rtnl.Resolution)
 		drawPrefix := func() netip.Prefix { return prefixOf(rapid.SampledFrom(prefixes).Draw(t, "prefix")) }
 		drawAddr := func() netip.Addr { return addrOf(rapid.SampledFrom(addrs).Draw(t, "address")) }
-		drawDevice := func() int { return rapid.SampledFrom([]int{1, 2, fakeTunnel}).Draw(t, "device") }
+		drawDevice := func() int { return rapid.SampledFrom([]int{1, 2, fakeTunnel, fakeEncap}).Draw(t, "device") }
 		t.Repeat(map[string]func(*rapid.T){
 			"watch": func(*rapid.T) {
 				a := drawAddr()
