@@ -13,8 +13,8 @@ import (
 )
 
 // Cleanup removes from the kernel all that is ours: routes, NAT steering, next
-// hop objects, and the devices, addresses, rules and segments that we made. No
-// Kernel of the same configuration may run.
+// hop objects, and the devices, addresses, rules and segments that we made; what
+// it was, is logged. No Kernel of the same configuration may run.
 func Cleanup(cfg *config.Config, log logrus.FieldLogger) error {
 	if cfg.Kernel == nil {
 		return nil
@@ -57,6 +57,9 @@ func (f *fib) removeRoutes() error {
 		if err != nil {
 			return err
 		}
+		if len(list) > 0 {
+			f.log.WithFields(logrus.Fields{"vni": t.vni, "table": t.number, "routes": len(list)}).Info("removing routes")
+		}
 		for len(list) > 0 {
 			some := list[:min(len(list), batchSize)]
 			list = list[len(some):]
@@ -85,6 +88,9 @@ func (f *fib) removeObjects() error {
 	})
 	if err != nil {
 		return err
+	}
+	if len(list) > 0 {
+		f.log.WithField("objects", len(list)).Info("removing next hop objects")
 	}
 	for _, id := range list {
 		f.kernel.DeleteNextHop(id)

@@ -128,7 +128,9 @@ func (d *devices) clearLinks(w wanted) error {
 			}
 			if err := d.sys.LinkDel(l); err != nil {
 				errs = append(errs, fmt.Errorf("removing the device %s: %w", a.Name, err))
+				continue
 			}
+			d.log.WithField("device", a.Name).Info("removed a device")
 		}
 	}
 	return errors.Join(errs...)
