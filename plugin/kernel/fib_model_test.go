@@ -114,7 +114,8 @@ func (m *model) expected(vni uint32, p netip.Prefix) (targets []string) {
 			case !path.NextHop.Target.IsValid():
 				targets = append(targets, "discard")
 			case kind == config.EncapVXLAN:
-				targets = append(targets, fmt.Sprintf("vtep %d %v", vni, path.NextHop.Target))
+				gateway := vtepGateway(hop{mac: fakeMAC(path.NextHop.Target)})
+				targets = append(targets, fmt.Sprintf("vtep %d %v of %v", vni, gateway, path.NextHop.Target))
 			case kind == config.EncapMPLS:
 				targets = append(targets, fmt.Sprintf("label %v %d", path.NextHop.Target, path.NextHop.Label))
 			default:
@@ -183,7 +184,7 @@ func (m *model) said(r rtnl.Route) (targets []string) {
 		case h.Encap.Kind == rtnl.EncapIP6:
 			targets = append(targets, fmt.Sprintf("overlay %v", h.Encap.Dst))
 		case h.Device > fakeVXLAN:
-			targets = append(targets, fmt.Sprintf("vtep %d %v", h.Device-fakeVXLAN, h.Gateway.Unmap()))
+			targets = append(targets, fmt.Sprintf("vtep %d %v", h.Device-fakeVXLAN, h.Gateway))
 		case h.Encap.Kind == rtnl.EncapMPLS:
 			targets = append(targets, fmt.Sprintf("label via %v %d", h.Gateway, h.Encap.Label))
 		default:
@@ -246,6 +247,7 @@ func (m *model) check(t *rapid.T) {
 // viaGateway says of targets that are looked up what becomes of them.
 func viaGateway(targets []string) (list []string) {
 	for _, s := range targets {
+		s, _, _ = strings.Cut(s, " of ")
 		var target string
 		var label int
 		if n, _ := fmt.Sscanf(s, "label %s %d", &target, &label); n == 2 {
@@ -339,7 +341,10 @@ func testModel(t *testing.T, objects bool) {
 				n := vni.Draw(t, "vni")
 				if rapid.IntRange(0, 4).Draw(t, "discard") > 0 {
 					nh.Target = target(t)
-					if n == 4 {
+					switch configured(cfg, n).Encapsulation {
+					case config.EncapVXLAN:
+						nh.MAC = fakeMAC(nh.Target)
+					case config.EncapMPLS:
 						nh.Label = 100
 					}
 				}
@@ -394,6 +399,9 @@ func testModel(t *testing.T, objects bool) {
 		m.check(t)
 	})
 }
+
+// fakeMAC is the Router's MAC of a VTEP.
+func fakeMAC(vtep netip.Addr) [6]byte { return [6]byte{2, 5: vtep.As16()[15]} }
 
 func subset(some, all []string) bool {
 	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })

@@ -266,18 +266,19 @@ func (f *fib) release(x hop) {
 	}
 }
 
-// offered returns the hop of what the fabric offers for packets of a VNI.
+// offered returns the hop of what the fabric offers for packets of a VNI. What it
+// says tells how they go there: a VNI may have routes of another encapsulation
+// than its own ones.
 func (f *fib) offered(vni rib.VNI, nh *rib.NextHop) hop {
-	if !nh.Target.IsValid() {
+	switch {
+	case !nh.Target.IsValid():
 		return hop{kind: discardHop}
-	}
-	switch f.encapsulation[vni] {
-	case config.EncapVXLAN:
+	case nh.MAC != [6]byte{}:
 		return hop{kind: vtepHop, target: nh.Target, vni: vni, mac: nh.MAC, label: nh.Label}
-	case config.EncapMPLS:
+	case nh.Label != 0:
 		return hop{kind: labelHop, target: nh.Target, label: nh.Label}
-	case config.EncapIPinIP, config.EncapSRv6:
-		return hop{kind: overlayHop, target: nh.Target}
+	case f.encapsulation[vni] == config.EncapNone:
+		return hop{kind: plainHop, target: nh.Target}
 	}
-	return hop{kind: plainHop, target: nh.Target}
+	return hop{kind: overlayHop, target: nh.Target}
 }
