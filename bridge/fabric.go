@@ -41,12 +41,14 @@ func (b *Bridge) newFabric(cfg *config.Config) *rib.Table {
 // Fabric is the table of where packets go that come to this gateway. It is nil
 // if no VNI has a kernel table. Of a prefix it has what BGP offers:
 //
-//	VXLAN    Target is the VTEP, MAC its Router's MAC, Label the VNI on the wire
-//	MPLS     Target is the BGP next hop, Label the label
-//	unicast  Target is the BGP next hop
+//	VXLAN      Target is the VTEP, MAC its Router's MAC, Label the VNI on the wire
+//	MPLS       Target is the BGP next hop, Label the label
+//	unicast    Target is the BGP next hop, link-local ones with their zone
+//	SID, IPIP  Target is where packets can be sent straight; of originate alone
 //
 // and without a target, preference rib.Relayed, for aggregates that BGP is told
-// of: packets that nothing more specific takes are discarded.
+// of: packets that nothing more specific takes are discarded. IPv4 addresses are
+// not IPv4-mapped.
 func (b *Bridge) Fabric() *rib.Table { return b.fabric }
 
 // Label returns the MPLS label with which packets of a VNI come to this
