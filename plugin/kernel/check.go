@@ -67,6 +67,7 @@ func examine(cfg *config.Config, m *machine) []Finding {
 		c.objects()
 		c.routeCache()
 		c.devices()
+		c.source()
 		c.gateways()
 		c.sizes()
 	}

@@ -168,6 +168,20 @@ func (c *examination) device(name, kind string, made bool, add string) (l link, 
 	return l, there
 }
 
+// source looks at whether the outer source address is one of the machine: ip6tnl
+// drops packets with another one. Gateway addresses of ip6tnl devices become one.
+func (c *examination) source() {
+	source := c.cfg.Kernel.Source
+	switch {
+	case !source.IsValid():
+	case slices.ContainsFunc(c.addrs, func(a linkAddr) bool { return a.prefix.Addr() == source }),
+		slices.ContainsFunc(c.tables(), func(v *config.VNI) bool { return v.Gateway == source && v.Decapsulation == config.DecapIP6TNL }):
+		c.good(fmt.Sprintf("source %v", source), "an address of this machine")
+	default:
+		c.bad(LevelError, fmt.Sprintf("source %v is no address of this machine", source), "packets to hypervisors are dropped", fmt.Sprintf("ip addr add %v/128 dev lo", source))
+	}
+}
+
 // gateways looks at whether addresses that demultiplex packets of VNIs are free
 // for that.
 func (c *examination) gateways() {

@@ -159,6 +159,8 @@ func TestEachLackIsFoundAndHasARemedy(t *testing.T) {
 			Finding{Level: LevelError, What: "overlay has an end of its own", Remedy: "ip link del overlay && ip link add overlay up type ip6tnl external"}},
 		{"a VRF of another table", func(_ *config.Config, m *machine) { m.links[3].table = 7 },
 			Finding{Level: LevelError, What: "red is the VRF of table 7", Why: "VNI 100 has table 100", Remedy: "ip link del red && ip link add red up type vrf table 100"}},
+		{"a source that is not here", func(cfg *config.Config, _ *machine) { cfg.Kernel.Source = addrOf("2001:db8::5") },
+			Finding{Level: LevelError, What: "source 2001:db8::5 is no address of this machine", Remedy: "ip addr add 2001:db8::5/128 dev lo"}},
 		{"a gateway address that the host takes", func(_ *config.Config, m *machine) {
 			m.addrs = append(m.addrs, linkAddr{prefixOf("2001:db8:f::200/64"), "lo"})
 		}, Finding{Level: LevelError, What: "2001:db8:f::200 is an address of lo", Remedy: "ip addr del 2001:db8:f::200/64 dev lo"}},
@@ -227,6 +229,16 @@ func TestWithoutATryModulesTell(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestSourceMayBeAnAddressToCome(t *testing.T) {
+	cfg := goodConfig()
+	for _, source := range []string{"2001:db8::1", "2001:db8:f::100"} { // of lo, and the gateway of VNI 100
+		cfg.Kernel.Source = addrOf(source)
+		if got := remarks(examine(cfg, goodMachine(cfg))); len(got) > 0 {
+			t.Errorf("%s: %+v", source, got)
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ func follow(t *testing.T, viaDefault bool) *followed {
 		viaDefault: viaDefault,
 		ignore:     func(table uint32) bool { return table == fakeTable },
 		tunnel:     func(int) bool { return false },
+		encap:      rtnl.EncapSeg6,
 	})}
 }
 
@@ -103,6 +104,11 @@ func TestTrackerFollowsTheKernel(t *testing.T) {
 			change: "ip route add 203.0.113.7 via 198.51.100.2; ip -6 route add 2001:db8:3::7 via 2001:db8:2::2",
 			back:   "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
 		{name: "a blackhole comes", before: "eth1", change: "ip route add blackhole 203.0.113.7; ip -6 route add blackhole 2001:db8:3::7",
+			back: "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
+		{name: "a route into our own tunnel comes", before: "eth1",
+			change: `ip route add 203.0.113.7 encap seg6 mode encap.red segs 2001:db8:3::7 dev eth2
+				ip -6 nexthop add id 6 encap seg6 mode encap.red segs 2001:db8:3::7 dev eth2
+				ip -6 route add 2001:db8:3::7 nhid 6`,
 			back: "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
 		{name: "a link goes down", before: "eth1", change: "ip link set eth1 down",
 			back: "ip link set eth1 up; ip addr replace 2001:db8:1::1/64 dev eth1 nodad; ip route add 203.0.113.0/24 via 192.0.2.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:1::2"},
