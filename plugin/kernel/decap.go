@@ -116,9 +116,9 @@ func (s *segment) reconcile(f *found) (changed bool, err error) {
 	if err := s.vrf.ready(); err != nil {
 		return false, err
 	}
-	device := f.index(loopback) // any device does
-	if s.vrf != nil {
-		device = s.vrf.index
+	device, err := s.device(f)
+	if err != nil {
+		return false, err
 	}
 	s.route.Hops[0].Device = device
 	if s.strict && sysctl("net/vrf/strict_mode") != "1" {
@@ -151,6 +151,25 @@ func (s *segment) reconcile(f *found) (changed bool, err error) {
 	}
 	s.ours = true
 	return true, nil
+}
+
+// device returns the interface index for the route. Any device does that is up,
+// but for lo: the kernel takes a route to lo for one that drops packets.
+func (s *segment) device(f *found) (int, error) {
+	if s.vrf != nil {
+		return s.vrf.index, nil
+	}
+	first := 0
+	for name, l := range f.links {
+		a := l.Attrs()
+		if name != loopback && a.RawFlags&unix.IFF_UP != 0 && (first == 0 || a.Index < first) {
+			first = a.Index
+		}
+	}
+	if first == 0 {
+		return 0, errors.New("needs a device besides lo that is up")
+	}
+	return first, nil
 }
 
 // execute carries out a batch and returns the first refusal.

@@ -129,21 +129,25 @@ func segmentConfig(v config.VNI) *config.Config {
 func TestSegmentsComeAndGo(t *testing.T) {
 	v := config.VNI{VNI: 7, Table: 1007, Gateway: testGateway, Decapsulation: config.DecapDT6}
 	d := newTestDevices(t, segmentConfig(v))
+	if _, err := d.reconcile(); err == nil || !strings.Contains(err.Error(), "segment 2001:db8:ff::7: needs a device besides lo that is up") {
+		t.Errorf("got %v", err)
+	}
+	ip(t, "link add x up type bridge")
 	route := func() string { return says(t, "ip -6 route show table main 2001:db8:ff::7") }
 	reconciled(t, d)
-	wantText(t, route(), "2001:db8:ff::7 encap seg6local action End.DT6 table 1007 dev lo proto 254 metric 4711")
+	wantText(t, route(), "2001:db8:ff::7 encap seg6local action End.DT6 table 1007 dev x proto 254 metric 4711")
 
 	ip(t, "route del 2001:db8:ff::7")
 	if n := reconciled(t, d); n != 1 {
 		t.Errorf("restored %d, want 1", n)
 	}
-	ip(t, "route replace 2001:db8:ff::7 encap seg6local action End.DT6 table 5 dev lo proto 254 metric 4711")
+	ip(t, "route replace 2001:db8:ff::7 encap seg6local action End.DT6 table 5 dev x proto 254 metric 4711")
 	if n := reconciled(t, d); n != 1 {
 		t.Errorf("restored %d, want 1", n)
 	}
 	wantText(t, route(), "End.DT6 table 1007")
 
-	ip(t, "route add blackhole 2001:db8:ff::9", "route add 2001:db8:ff::8 encap seg6local action End.DT6 table 5 dev lo proto 254 metric 4711")
+	ip(t, "route add blackhole 2001:db8:ff::9", "route add 2001:db8:ff::8 encap seg6local action End.DT6 table 5 dev x proto 254 metric 4711")
 	if err := d.sweep(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +163,7 @@ func TestSegmentsComeAndGo(t *testing.T) {
 
 func TestRoutesOfOthersKeepTheSegmentAway(t *testing.T) {
 	v := config.VNI{VNI: 7, Table: 1007, Gateway: testGateway, Decapsulation: config.DecapDT6}
-	d := newTestDevices(t, segmentConfig(v), "route add blackhole 2001:db8:ff::7 metric 4711 proto static")
+	d := newTestDevices(t, segmentConfig(v), "link add x up type bridge", "route add blackhole 2001:db8:ff::7 metric 4711 proto static")
 	_, err := d.reconcile()
 	if err == nil {
 		t.Fatal("no problem")
@@ -167,17 +171,17 @@ func TestRoutesOfOthersKeepTheSegmentAway(t *testing.T) {
 	wantText(t, err.Error(), "segment 2001:db8:ff::7: another route to it is in the way: ip -6 route show 2001:db8:ff::7/128")
 	wantText(t, says(t, "ip -6 route show table main 2001:db8:ff::7"), "blackhole 2001:db8:ff::7 dev lo proto static")
 
-	ip(t, "route del 2001:db8:ff::7 metric 4711", "route add 2001:db8:ff::7 dev lo metric 100")
+	ip(t, "route del 2001:db8:ff::7 metric 4711", "route add 2001:db8:ff::7 dev x metric 100")
 	if _, err = d.reconcile(); err == nil {
 		t.Fatal("no problem")
 	}
 	wantText(t, err.Error(), "segment 2001:db8:ff::7: another route to it is in the way, of protocol 3 and metric 100: ip -6 route show 2001:db8:ff::7/128")
-	ip(t, "route del 2001:db8:ff::7", "route add 2001:db8:ff::7 encap seg6local action End.DT6 table 1007 dev lo metric 10")
+	ip(t, "route del 2001:db8:ff::7", "route add 2001:db8:ff::7 encap seg6local action End.DT6 table 1007 dev x metric 10")
 	reconciled(t, d)
 	if err := d.remove(); err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, says(t, "ip -6 route show table main 2001:db8:ff::7"), "End.DT6 table 1007 dev lo metric 10")
+	wantText(t, says(t, "ip -6 route show table main 2001:db8:ff::7"), "End.DT6 table 1007 dev x metric 10")
 }
 
 func TestDevicesLeadToTheTableOfAVNIWithoutVRF(t *testing.T) {

@@ -70,7 +70,7 @@ func newDevices(cfg *config.Config, label func(rib.VNI) uint32, conn *rtnl.Conn,
 			continue
 		}
 		if d.uplink == nil {
-			d.uplink = newOverlay(d.sys, d.cfg)
+			d.uplink = newOverlay(d.sys, d.cfg, d.cfg.NextHopObjects && conn.SupportsNextHopObjects())
 			d.add(d.uplink)
 		}
 		var vrf *device

@@ -74,6 +74,11 @@ func (d *device) reconcile(f *found) (changed bool, err error) {
 	}
 	d.kind = have.Type()
 	mended, err := d.mend(f, have)
+	if err == nil && mended {
+		if have, err = d.sys.LinkByName(d.name()); err == nil {
+			f.add(have)
+		}
+	}
 	if err != nil {
 		return changed || mended, err
 	}

@@ -15,14 +15,21 @@ import (
 // goes by the rules for packets of the kernel itself.
 //
 // For seg6 the route does all that. Its device is only what a route has to have,
-// and sends nothing: any one does that stays up, lo as well.
-func newOverlay(sys *sockets, k *config.Kernel) *device {
+// and sends nothing: any one does that stays up. With next hop objects even lo
+// does; the kernel takes an IPv6 route that names lo itself for one that drops
+// packets.
+func newOverlay(sys *sockets, k *config.Kernel, objects bool) *device {
 	d := &device{sys: sys}
 	if k.Tunnel == config.TunnelSeg6 {
 		d.want, d.kind = &netlink.Dummy{LinkAttrs: newAttrs(k.Device)}, "dummy"
-		d.hint = "modprobe dummy, or name one in kernel.device that stays up, such as lo"
-		d.manual = "name a device in kernel.device that stays up, such as lo, or set kernel.make-device"
-		d.check = func(netlink.Link) error { return nil }
+		d.hint = "modprobe dummy, or name another one in kernel.device that stays up"
+		d.manual = "name another one in kernel.device that stays up, or set kernel.make-device"
+		d.check = func(have netlink.Link) error {
+			if have.Attrs().Name == loopback && !objects {
+				return errors.New("drops IPv6 packets without next hop objects: name another device in kernel.device that stays up")
+			}
+			return nil
+		}
 	} else {
 		d.want, d.kind = &netlink.Ip6tnl{LinkAttrs: newAttrs(k.Device), FlowBased: true}, "ip6tnl"
 		d.want.Attrs().MTU = int(k.MTU)

@@ -33,7 +33,7 @@ func deviceConfig(vnis ...config.VNI) *config.Config {
 		VXLAN: config.VXLAN{Local: testVTEP, RouterMAC: testMAC},
 		Kernel: &config.Kernel{
 			Device: "overlay", MakeDevice: true, HopLimit: 64,
-			Protocol: 254, Metric: 4711, RulePriority: 500,
+			Protocol: 254, Metric: 4711, RulePriority: 500, NextHopObjects: true,
 		},
 		VNIs: vnis,
 	}
@@ -287,6 +287,12 @@ func TestDevicesThatDoNotServeAreProblems(t *testing.T) {
 		{"segment without strict mode", nil, func(c *config.Config) {
 			c.VNIs[0].Decapsulation, c.VNIs[0].DecapDevice = config.DecapDT46, ""
 		}, "segment 2001:db8:ff::7: needs VRFs that have their tables for themselves: sysctl -w net.vrf.strict_mode=1"},
+		{"seg6 by lo without next hop objects", nil, func(c *config.Config) {
+			c.Kernel.Tunnel, c.Kernel.Device, c.Kernel.NextHopObjects = config.TunnelSeg6, "lo", false
+		}, "dummy lo: drops IPv6 packets without next hop objects: name another device in kernel.device that stays up"},
+		{"seg6 by a device that is not there", nil, func(c *config.Config) {
+			c.Kernel.Tunnel, c.Kernel.MakeDevice = config.TunnelSeg6, false
+		}, "dummy overlay: is not there: name another one in kernel.device that stays up, or set kernel.make-device"},
 		{"label without input", nil, func(c *config.Config) { c.VNIs[0].Label = 100 },
 			"label 100: "},
 	} {
