@@ -63,7 +63,8 @@ func (b *Bridge) Label(vni rib.VNI) uint32 {
 // via returns where packets of a route go on from this gateway, given where
 // they could be sent straight, which is invalid if they have to go through a
 // gateway. It has no target if that cannot be told: if the BGP next hop is ours,
-// or a link-local address of no known link.
+// or a link-local address of no known link, or a VPN label is Explicit NULL, which
+// names no VPN (RFC 3032 section 2.1).
 func (g *BGP) via(u *Update, straight netip.Addr) rib.NextHop {
 	if straight.IsValid() {
 		return rib.NextHop{Target: straight}
@@ -76,7 +77,7 @@ func (g *BGP) via(u *Update, straight netip.Addr) rib.NextHop {
 	switch t := v.Target; {
 	case !t.IsValid(), t.IsUnspecified(), t.IsMulticast(), g.ours(t):
 		return rib.NextHop{}
-	case t.Is6() && t.IsLinkLocalUnicast() && t.Zone() == "":
+	case t.Is6() && t.IsLinkLocalUnicast() && t.Zone() == "", u.NLRI.Kind == VPN && u.Label == 0:
 		return rib.NextHop{}
 	}
 	switch u.NLRI.Kind {

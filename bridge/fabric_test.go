@@ -82,6 +82,7 @@ func TestFabricSaysWherePacketsGoOn(t *testing.T) {
 		"type 2":                      {200, p4, say(type2(1, 1, p4), to200), "198.51.100.9 (mac 02:00:00:00:00:09) (label 5000)"},
 		"VPNv4":                       {600, p4, labelled(vpn(1, p4), 16, to600), "198.51.100.9 (label 16)"},
 		"VPNv6 of 6VPE":               {600, p6, labelled(vpn(1, p6), 16, by(to600, "::ffff:198.51.100.9")), "198.51.100.9 (label 16)"},
+		"VPNv4 of Explicit NULL":      {600, p4, labelled(vpn(1, p4), 0, to600), ""},
 		"unicast":                     {100, "203.0.113.1/32", labelled(unicast("203.0.113.1/32"), 0, labelPath()), "198.51.100.9"},
 		"unicast by IPv6":             {100, "203.0.113.1/32", labelled(unicast("203.0.113.1/32"), 0, by(labelPath(), "2001:db8::9")), "2001:db8::9"},
 		"link-local next hop":         {100, "203.0.113.1/32", from(say(unicast("203.0.113.1/32"), by(labelPath(), "fe80::9")), "fe80::9%eth0"), "fe80::9%eth0"},

@@ -33,7 +33,7 @@ type standsAt struct {
 func viaIn(vni rib.VNI, u *Update, h rib.NextHop) rib.NextHop {
 	gateways := map[rib.VNI]string{100: "2001:db8:f::100", 200: "2001:db8:f::200", 600: "2001:db8:f::600"}
 	a := u.Attributes
-	if g := gateways[vni]; g == "" || h.Target != addr(g) || h.Type != rib.Standard || !reachable(a) {
+	if g := gateways[vni]; g == "" || h.Target != addr(g) || h.Type != rib.Standard || !reachable(u) {
 		return rib.NextHop{}
 	}
 	switch u.NLRI.Kind {
@@ -45,9 +45,12 @@ func viaIn(vni rib.VNI, u *Update, h rib.NextHop) rib.NextHop {
 	return rib.NextHop{Target: a.NextHop, MAC: a.RouterMAC, Label: u.Label}
 }
 
-// reachable reports whether a route that is drawn names a BGP next hop, and not
-// our own address.
-func reachable(a *Attributes) bool { return a.NextHop.IsValid() && a.NextHop != addr("192.0.2.1") }
+// reachable reports whether a route that is drawn names a BGP next hop that is
+// not our own address, and a VPN.
+func reachable(u *Update) bool {
+	next := u.Attributes.NextHop
+	return next.IsValid() && next != addr("192.0.2.1") && (u.NLRI.Kind != VPN || u.Label != 0)
+}
 
 // theHop and theVia are what the two tables have of what stands somewhere.
 func theHop(s standsAt) rib.NextHop { return s.hop }
@@ -214,7 +217,7 @@ func TestImportFollowsTheModel(t *testing.T) {
 				label := rapid.SampledFrom([]uint32{0, ImplicitNull, ImplicitNullEVPN, 0x1000, 0x010000, 5000}).Draw(t, "label")
 				u := labelled(drawNLRI(t), label, drawAttributes(t))
 				u.Neighbor = rapid.SampledFrom(neighbors).Draw(t, "neighbor")
-				nowhere[u.NLRI.Prefix] = nowhere[u.NLRI.Prefix] || !reachable(u.Attributes)
+				nowhere[u.NLRI.Prefix] = nowhere[u.NLRI.Prefix] || !reachable(&u)
 				at := map[rib.VNI]standsAt{}
 				for _, v := range g.ExplainImport(u) {
 					if v.Reason == Accepted {
@@ -319,7 +322,7 @@ func wantOffered(t *rapid.T, b *Bridge, p netip.Prefix, offers map[NLRI]Update) 
 	var fresh, stale []string
 	for n, u := range offers {
 		a := u.Attributes
-		if n.Prefix != p || !reachable(a) {
+		if n.Prefix != p || !reachable(&u) {
 			continue
 		}
 		if slices.Contains(a.Communities, llgrStale) {
