@@ -269,13 +269,15 @@ func (s *steering) addOwners(t *transaction, parts []portRange) {
 	}
 }
 
-// addPorts adds the rule of an address, with the map of its ports.
+// addPorts adds the rule of an address, with the map of its ports. Where a range
+// begins right behind another one the end of that is not said: in maps without a
+// name, kernels take the port for the end alone.
 func (s *steering) addPorts(t *transaction, at natAddress, parts []portRange) {
 	list := make([]nftables.SetElement, 0, 2*len(parts))
-	for _, r := range parts {
+	for i, r := range parts {
 		to := &expr.Verdict{Kind: expr.VerdictGoto, Chain: ownerChain(s.owners.list[r.target].index)}
 		list = append(list, nftables.SetElement{Key: port(r.from), VerdictData: to})
-		if r.to != 0 {
+		if last := i == len(parts)-1; r.to != 0 && (last || parts[i+1].from != r.to) {
 			list = append(list, nftables.SetElement{Key: port(r.to), IntervalEnd: true})
 		}
 	}
