@@ -95,7 +95,7 @@ func newSegment(conn *rtnl.Conn, k *config.Kernel, v *config.VNI, vrf *device) *
 		Prefix:   netip.PrefixFrom(v.Gateway, v.Gateway.BitLen()),
 		Type:     unix.RTN_UNICAST,
 		Protocol: k.Protocol,
-		Metric:   k.Metric,
+		Metric:   k.MetricFor(netip.PrefixFrom(v.Gateway, v.Gateway.BitLen())),
 		Hops:     []rtnl.Hop{{Encap: rtnl.Encap{Kind: rtnl.EncapSeg6Local, Action: segmentActions[v.Decapsulation], Table: v.Table}}},
 	}
 	return s

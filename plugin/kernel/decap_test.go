@@ -9,6 +9,7 @@ import (
 
 	"mbbgp/config"
 	"mbbgp/plugin/kernel/internal/netns"
+	"mbbgp/plugin/kernel/rtnl"
 	"mbbgp/test/lab"
 )
 
@@ -146,6 +147,11 @@ func TestSegmentsComeAndGo(t *testing.T) {
 		t.Errorf("restored %d, want 1", n)
 	}
 	wantText(t, route(), "End.DT6 table 1007")
+	err := (&socket{Conn: d.conn}).Routes(rtnl.RouteFilter{Table: mainTable, Protocol: 254}, func() {}, func(r *rtnl.Route) error {
+		t.Errorf("%v looks like a route of a VNI", r.Prefix)
+		return nil
+	})
+	try(t, err)
 
 	ip(t, "route add blackhole 2001:db8:ff::9", "route add 2001:db8:ff::8 encap seg6local action End.DT6 table 5 dev x proto 254 metric 4711")
 	if err := d.sweep(); err != nil {

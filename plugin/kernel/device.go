@@ -52,8 +52,9 @@ type devices struct {
 // placed is a piece and what came of it.
 type placed struct {
 	piece
-	seen    bool // reconciled before
-	problem string
+	seen    bool   // reconciled before
+	served  bool   // without a problem, once
+	problem string // "": none
 }
 
 // newDevices opens sockets in the network namespace of the calling thread.
@@ -107,7 +108,7 @@ func (d *devices) add(p piece) {
 func (d *devices) close() { d.sys.close() }
 
 // reconcile makes what is missing and puts right what is wrong. restored counts
-// what had been there before. Each change and each problem is logged when it
+// what had served before. Each change and each problem is logged when it
 // arises; the error has all problems that there are.
 func (d *devices) reconcile() (restored int, err error) {
 	f, err := d.find()
@@ -117,11 +118,11 @@ func (d *devices) reconcile() (restored int, err error) {
 	var problems []error
 	for _, p := range d.pieces {
 		changed, err := p.reconcile(f)
-		if changed && p.seen {
+		if changed && p.served {
 			restored++
 		}
-		p.seen = true
 		d.report(p, changed, err)
+		p.seen, p.served = true, p.served || err == nil
 		if err != nil {
 			info := p.info()
 			problems = append(problems, fmt.Errorf("%s %s: %w", info.Kind, info.Name, err))
@@ -144,8 +145,11 @@ func (d *devices) report(p *placed, changed bool, err error) {
 	if info.VNI != 0 {
 		log = log.WithField("vni", info.VNI)
 	}
-	if changed {
-		log.Info("Made or put right in the kernel")
+	switch {
+	case changed && p.served:
+		log.Info("restored in the kernel")
+	case changed:
+		log.Info("set up in the kernel")
 	}
 	problem := ""
 	if err != nil {
@@ -154,9 +158,9 @@ func (d *devices) report(p *placed, changed bool, err error) {
 	switch {
 	case problem == p.problem:
 	case problem == "":
-		log.Info("Serves now")
+		log.Info("serves now")
 	default:
-		log.WithError(err).Warn("Does not serve")
+		log.WithError(err).Warn("does not serve")
 	}
 	p.problem = problem
 }

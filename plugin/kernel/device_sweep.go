@@ -24,11 +24,19 @@ func (d *devices) sweep() error {
 
 // remove removes everything that carries our marks.
 func (d *devices) remove() error {
+	f, err := d.find()
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, x := range d.vxlans {
 		x.vteps = vteps{}
-		errs = append(errs, x.sweep()) // what is on somebody else's device
-		x.index = 0
+		have := f.links[x.name()]
+		if have == nil || isOurs(have) || x.check(have) != nil {
+			continue
+		}
+		x.index, x.ours = have.Attrs().Index, false
+		errs = append(errs, x.sweep()) // the rest goes with our devices
 	}
 	return errors.Join(append(errs, d.clear(newWanted()))...)
 }
@@ -66,7 +74,7 @@ func (d *devices) clearRoutes(w wanted) error {
 	var b rtnl.Batch
 	err := d.conn.Routes(rtnl.RouteFilter{Family: unix.AF_INET6, Table: mainTable, Protocol: d.cfg.Protocol}, b.Reset,
 		func(r *rtnl.Route) error {
-			if isSegment(r) && r.Metric == d.cfg.Metric && !w.segments[r.Prefix.Addr()] {
+			if isSegment(r) && r.Metric == d.cfg.MetricFor(r.Prefix) && !w.segments[r.Prefix.Addr()] {
 				b.DeleteRoute(r)
 			}
 			return nil
@@ -89,10 +97,10 @@ func (d *devices) clearRoutes(w wanted) error {
 	return nil
 }
 
-// isSegment reports whether a route of ours is a segment of decap.go, and none of
-// a table's.
+// isSegment reports whether a route is a segment, as decap.go makes them, and
+// none of a table's.
 func isSegment(r *rtnl.Route) bool {
-	return r.Prefix.IsSingleIP() && len(r.Hops) == 1 && r.Hops[0].Encap.Kind == rtnl.EncapSeg6Local
+	return len(r.Hops) == 1 && r.Hops[0].Encap.Kind == rtnl.EncapSeg6Local
 }
 
 func (d *devices) clearRules(w wanted) error {

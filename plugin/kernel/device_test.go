@@ -373,9 +373,6 @@ func TestRemoveLeavesNothingOfOurs(t *testing.T) {
 	if after := all(); after != before {
 		t.Errorf("left behind:\n%s\n%s", before, after)
 	}
-	if d.overlay() != 0 && d.vxlan(7) != 0 {
-		t.Errorf("overlay %d, VXLAN %d", d.overlay(), d.vxlan(7))
-	}
 }
 
 func TestEventsOfWhatIsNeededCallForReconcile(t *testing.T) {

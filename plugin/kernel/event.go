@@ -20,7 +20,7 @@ func (f *fib) event(e *rtnl.Event) {
 
 func (f *fib) routeEvent(r *rtnl.Route, removed bool) {
 	t := f.byNumber[r.Table]
-	if t == nil || r.Metric != f.cfg.MetricFor(r.Prefix) {
+	if t == nil || r.Metric != f.cfg.MetricFor(r.Prefix) || isSegment(r) {
 		return
 	}
 	has := t.installed.get(r.Prefix)

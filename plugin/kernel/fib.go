@@ -57,6 +57,17 @@ func (s *socket) flush() ([]rtnl.Refusal, error) {
 	return s.Execute(&s.Batch)
 }
 
+// Routes visits routes as Conn.Routes does, but for segments, which are not the
+// tables'.
+func (s *socket) Routes(f rtnl.RouteFilter, restart func(), visit func(*rtnl.Route) error) error {
+	return s.Conn.Routes(f, restart, func(r *rtnl.Route) error {
+		if isSegment(r) {
+			return nil
+		}
+		return visit(r)
+	})
+}
+
 // tunnels are the devices that next hops leave by.
 type tunnels interface {
 	overlay() int
