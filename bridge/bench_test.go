@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"mbbgp/config"
 	"mbbgp/rib"
 )
 
@@ -37,6 +38,19 @@ func BenchmarkImport(b *testing.B) {
 	all := benchUpdates(benchRoutes)
 	cfg := testConfig(b)
 	cfg.VNIs = cfg.VNIs[:1]
+	b.ReportAllocs()
+	for b.Loop() {
+		importAll(newBridge(b, cfg).BGP(), all)
+	}
+	perRoute(b)
+}
+
+// BenchmarkImportForwarded imports routes into a VNI with a kernel table.
+func BenchmarkImportForwarded(b *testing.B) {
+	all := benchUpdates(benchRoutes)
+	cfg := testConfig(b)
+	cfg.VNIs, cfg.Kernel = cfg.VNIs[:1], &config.Kernel{}
+	cfg.VNIs[0].Table = 200
 	b.ReportAllocs()
 	for b.Loop() {
 		importAll(newBridge(b, cfg).BGP(), all)
