@@ -68,6 +68,9 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 		for reason, n := range v.Exported.Refused {
 			list = append(list, total("vni_export_refused", "Next hops of the VNI that were kept from BGP.", n, vni, api.Label{Name: "reason", Value: string(reason)}))
 		}
+		if v.Fabric > 0 {
+			list = append(list, gauge("vni_fabric_next_hops", "BGP next hops that packets of the VNI go on to from this gateway, discards of aggregates among them.", v.Fabric, vni))
+		}
 		if v.Exported.Label != 0 {
 			list = append(list, gauge("vni_label", "Label of the VNI's routes in BGP: of MPLS an allocated one, of VXLAN and IP in IP the VNI, of SRv6 Implicit NULL.", int(v.Exported.Label), vni))
 		}
