@@ -81,7 +81,7 @@ func reopen(t *testing.T, cfg *config.Config) *devices {
 }
 
 // ip carries out commands of ip, all in one go.
-func ip(t *testing.T, commands ...string) {
+func ip(t testing.TB, commands ...string) {
 	t.Helper()
 	cmd := exec.Command("ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n"))

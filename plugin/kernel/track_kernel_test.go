@@ -3,6 +3,7 @@ package kernel
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,15 +16,11 @@ import (
 // to 192.0.2.2 and 2001:db8:1::2 and eth2 to 198.51.100.2 and 2001:db8:2::2, and
 // routes to 203.0.113.0/24 and 2001:db8:3::/48 by eth1.
 const underlayScript = `
-	ip link add eth1 type veth peer name far1
-	ip link add eth2 type veth peer name far2
-	for l in eth1 far1 eth2 far2; do ip link set $l up; done
-	ip addr add 192.0.2.1/24 dev eth1
-	ip addr add 198.51.100.1/24 dev eth2
-	ip addr add 2001:db8:1::1/64 dev eth1 nodad
-	ip addr add 2001:db8:2::1/64 dev eth2 nodad
-	ip route add 203.0.113.0/24 via 192.0.2.2
-	ip -6 route add 2001:db8:3::/48 via 2001:db8:1::2`
+	link add eth1 type veth peer name far1; link set eth1 up; link set far1 up
+	link add eth2 type veth peer name far2; link set eth2 up; link set far2 up
+	addr add 192.0.2.1/24 dev eth1; addr add 2001:db8:1::1/64 dev eth1 nodad
+	addr add 198.51.100.1/24 dev eth2; addr add 2001:db8:2::1/64 dev eth2 nodad
+	route add 203.0.113.0/24 via 192.0.2.2; route add 2001:db8:3::/48 via 2001:db8:1::2`
 
 // followed is a tracker that is told what the kernel says.
 type followed struct {
@@ -91,59 +88,59 @@ func TestTrackerFollowsTheKernel(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		viaDefault    bool
-		change        string // a shell script
+		change        string // commands of ip, with semicolons between them
 		before, after string // by which device the addresses are reached
 		back          string // takes the change back; "": not
 	}{
-		{name: "a route is removed", before: "eth1", change: "ip route del 203.0.113.0/24; ip -6 route del 2001:db8:3::/48",
-			back: "ip route add 203.0.113.0/24 via 192.0.2.2; ip -6 route add 2001:db8:3::/48 via 2001:db8:1::2"},
+		{name: "a route is removed", before: "eth1", change: "route del 203.0.113.0/24; route del 2001:db8:3::/48",
+			back: "route add 203.0.113.0/24 via 192.0.2.2; route add 2001:db8:3::/48 via 2001:db8:1::2"},
 		{name: "a route moves", before: "eth1", after: "eth2",
-			change: "ip route replace 203.0.113.0/24 via 198.51.100.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:2::2",
-			back:   "ip route replace 203.0.113.0/24 via 192.0.2.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:1::2"},
+			change: "route replace 203.0.113.0/24 via 198.51.100.2; route replace 2001:db8:3::/48 via 2001:db8:2::2",
+			back:   "route replace 203.0.113.0/24 via 192.0.2.2; route replace 2001:db8:3::/48 via 2001:db8:1::2"},
 		{name: "a better route comes", before: "eth1", after: "eth2",
-			change: "ip route add 203.0.113.7 via 198.51.100.2; ip -6 route add 2001:db8:3::7 via 2001:db8:2::2",
-			back:   "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
-		{name: "a blackhole comes", before: "eth1", change: "ip route add blackhole 203.0.113.7; ip -6 route add blackhole 2001:db8:3::7",
-			back: "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
+			change: "route add 203.0.113.7 via 198.51.100.2; route add 2001:db8:3::7 via 2001:db8:2::2",
+			back:   "route del 203.0.113.7; route del 2001:db8:3::7"},
+		{name: "a blackhole comes", before: "eth1", change: "route add blackhole 203.0.113.7; route add blackhole 2001:db8:3::7",
+			back: "route del 203.0.113.7; route del 2001:db8:3::7"},
 		{name: "a route into our own tunnel comes", before: "eth1",
-			change: `ip route add 203.0.113.7 encap seg6 mode encap.red segs 2001:db8:3::7 dev eth2
-				ip -6 nexthop add id 6 encap seg6 mode encap.red segs 2001:db8:3::7 dev eth2
-				ip -6 route add 2001:db8:3::7 nhid 6`,
-			back: "ip route del 203.0.113.7; ip -6 route del 2001:db8:3::7"},
-		{name: "a link goes down", before: "eth1", change: "ip link set eth1 down",
-			back: "ip link set eth1 up; ip addr replace 2001:db8:1::1/64 dev eth1 nodad; ip route add 203.0.113.0/24 via 192.0.2.2; ip -6 route replace 2001:db8:3::/48 via 2001:db8:1::2"},
-		{name: "a link is removed", before: "eth1", change: "ip link del eth1"},
+			change: `route add 203.0.113.7 encap seg6 mode encap.red segs 2001:db8:3::7 dev eth2
+				nexthop add id 6 via 2001:db8:2::2 encap seg6 mode encap.red segs 2001:db8:3::7 dev eth2
+				route add 2001:db8:3::7 nhid 6`,
+			back: "route del 203.0.113.7; route del 2001:db8:3::7"},
+		{name: "a link goes down", before: "eth1", change: "link set eth1 down",
+			back: "link set eth1 up; addr replace 2001:db8:1::1/64 dev eth1 nodad; route add 203.0.113.0/24 via 192.0.2.2; route replace 2001:db8:3::/48 via 2001:db8:1::2"},
+		{name: "a link is removed", before: "eth1", change: "link del eth1"},
 		{name: "a next hop object goes", before: "eth1", after: "eth2",
-			change: `ip nexthop add id 4 via 198.51.100.2 dev eth2; ip nexthop add id 6 via 2001:db8:2::2 dev eth2
-				ip route add 203.0.113.7 nhid 4; ip -6 route add 2001:db8:3::7 nhid 6`,
-			back: "ip nexthop del id 4; ip nexthop del id 6"},
+			change: `nexthop add id 4 via 198.51.100.2 dev eth2; nexthop add id 6 via 2001:db8:2::2 dev eth2
+				route add 203.0.113.7 nhid 4; route add 2001:db8:3::7 nhid 6`,
+			back: "nexthop del id 4; nexthop del id 6"},
 		{name: "a next hop object changes", before: "eth1", after: "eth2",
-			change: `ip nexthop add id 4 via 192.0.2.2 dev eth1; ip nexthop add id 6 via 2001:db8:1::2 dev eth1
-				ip route add 203.0.113.7 nhid 4; ip -6 route add 2001:db8:3::7 nhid 6
-				ip nexthop replace id 4 via 198.51.100.2 dev eth2; ip nexthop replace id 6 via 2001:db8:2::2 dev eth2`},
+			change: `nexthop add id 4 via 192.0.2.2 dev eth1; nexthop add id 6 via 2001:db8:1::2 dev eth1
+				route add 203.0.113.7 nhid 4; route add 2001:db8:3::7 nhid 6
+				nexthop replace id 4 via 198.51.100.2 dev eth2; nexthop replace id 6 via 2001:db8:2::2 dev eth2`},
 		{name: "a preferred source goes", before: "eth1", after: "eth2",
-			change: `ip addr add 198.51.100.9/24 dev eth2
-				ip route add 203.0.113.7 via 198.51.100.2 src 198.51.100.9; ip -6 route add 2001:db8:3::7 via 2001:db8:2::2`,
-			back: "ip addr del 198.51.100.9/24 dev eth2; ip -6 route del 2001:db8:3::7"},
-		{name: "a rule comes", before: "eth1", change: "ip rule add to 203.0.113.0/24 unreachable; ip -6 rule add to 2001:db8:3::/48 unreachable",
-			back: "ip rule del to 203.0.113.0/24 unreachable; ip -6 rule del to 2001:db8:3::/48 unreachable"},
+			change: `addr add 198.51.100.9/24 dev eth2
+				route add 203.0.113.7 via 198.51.100.2 src 198.51.100.9; route add 2001:db8:3::7 via 2001:db8:2::2`,
+			back: "addr del 198.51.100.9/24 dev eth2; route del 2001:db8:3::7"},
+		{name: "a rule comes", before: "eth1", change: "rule add to 203.0.113.0/24 unreachable; route del 2001:db8:3::/48",
+			back: "rule del to 203.0.113.0/24 unreachable; route add 2001:db8:3::/48 via 2001:db8:1::2"},
 		{name: "a default route is left and does not count", before: "eth1",
-			change: "ip route add default via 198.51.100.2; ip -6 route add default via 2001:db8:2::2; ip route del 203.0.113.0/24; ip -6 route del 2001:db8:3::/48"},
+			change: "route add default via 198.51.100.2; route add default via 2001:db8:2::2; route del 203.0.113.0/24; route del 2001:db8:3::/48"},
 		{name: "a default route is left and counts", viaDefault: true, before: "eth1", after: "eth2",
-			change: "ip route add default via 198.51.100.2; ip -6 route add default via 2001:db8:2::2; ip route del 203.0.113.0/24; ip -6 route del 2001:db8:3::/48"},
+			change: "route add default via 198.51.100.2; route add default via 2001:db8:2::2; route del 203.0.113.0/24; route del 2001:db8:3::/48"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			netns.New(t)
-			netns.Run(t, "sh", "-ec", underlayScript)
+			ip(t, strings.Split(underlayScript, ";")...)
 			devices := map[string]int{"": 0, "eth1": deviceIndex(t, "eth1"), "eth2": deviceIndex(t, "eth2")}
 			f := follow(t, test.viaDefault)
 			f.watch(addrOf(far))
 			f.watch(addrOf(far6))
 			f.until(t, devices, map[string]string{far: test.before, far6: test.before})
-			netns.Run(t, "sh", "-ec", test.change)
+			ip(t, strings.Split(test.change, ";")...)
 			f.until(t, devices, map[string]string{far: test.after, far6: test.after})
 			if test.back != "" {
-				netns.Run(t, "sh", "-ec", test.back)
+				ip(t, strings.Split(test.back, ";")...)
 				f.until(t, devices, map[string]string{far: test.before, far6: test.before})
 			}
 		})
@@ -164,7 +161,7 @@ func deviceIndex(t *testing.T, name string) int {
 func BenchmarkLookup(b *testing.B) {
 	lab.Need(b, "lab")
 	netns.New(b)
-	netns.Run(b, "sh", "-ec", underlayScript)
+	ip(b, strings.Split(underlayScript, ";")...)
 	conn, err := rtnl.Dial()
 	if err != nil {
 		b.Fatal(err)
