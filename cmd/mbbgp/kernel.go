@@ -56,15 +56,11 @@ func (d *daemon) explainKernel(vni rib.VNI, p netip.Prefix) *api.KernelRoute {
 	if d.kernel == nil {
 		return nil
 	}
-	if r, ok := d.kernel.Route(vni, p); ok {
-		return &api.KernelRoute{Table: r.Table, Installed: r.Installed, Problem: r.Problem, NextHops: kernelHops(r.NextHops)}
+	r, ok := d.kernel.Route(vni, p)
+	if !ok {
+		return nil
 	}
-	for i := range d.vnis {
-		if v := &d.vnis[i]; rib.VNI(v.VNI) == vni && v.Table != 0 {
-			return &api.KernelRoute{Table: v.Table, Problem: "no next hop in the tables is for the kernel", NextHops: []api.KernelNextHop{}}
-		}
-	}
-	return nil
+	return &api.KernelRoute{Table: r.Table, Installed: r.Installed, Problem: r.Problem, NextHops: kernelHops(r.NextHops)}
 }
 
 // kernelState is what the HTTP server shows of the kernel's side.

@@ -131,8 +131,11 @@ func underlay(x *api.KernelNextHop) string {
 // printKernelRoute is the kernel's part of an explanation.
 func printKernelRoute(w io.Writer, r *api.KernelRoute) {
 	state := "installed"
-	if !r.Installed {
+	switch {
+	case !r.Installed:
 		state = "not installed: " + r.Problem
+	case r.Problem != "":
+		state = "installed as it was before: " + r.Problem
 	}
 	printf(w, "\nKernel\n  table %d, %s\n", r.Table, state)
 	for i := range r.NextHops {

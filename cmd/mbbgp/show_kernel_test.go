@@ -89,7 +89,7 @@ Kernel
 	e.Kernel.Installed = true
 	text.Reset()
 	printExplanation(&text, e)
-	if !strings.Contains(text.String(), "  table 200, installed\n") {
+	if !strings.Contains(text.String(), "  table 200, installed as it was before: EINVAL: Nexthop has invalid gateway\n") {
 		t.Errorf("got\n%s", &text)
 	}
 }

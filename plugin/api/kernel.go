@@ -78,7 +78,7 @@ type KernelCounters struct {
 type KernelRoute struct {
 	Table     uint32          `json:"table"`
 	Installed bool            `json:"installed"`
-	Problem   string          `json:"problem,omitempty"` // why it is not
+	Problem   string          `json:"problem,omitempty"` // why it is not, or not as it should be
 	NextHops  []KernelNextHop `json:"nextHops"`          // those that cannot be reached are not used while another one can
 }
 
