@@ -58,9 +58,9 @@ func newHypervisor(t *testing.T, encap string) {
 	t.Helper()
 	newPeer(t, "hv")
 	ip(t, "addr add 2001:db8::1/64 dev hv", "route add 2001:db8:c::/64 via 2001:db8::2")
-	there(t, "hv", "addr add 2001:db8::2/64 dev u", "addr add 2001:db8:c::7/128 dev lo", "route add 2001:db8:ff::/64 via 2001:db8::1",
+	there(t, "hv", "addr add 2001:db8::2/64 dev u nodad", "addr add 2001:db8:c::7/128 dev lo nodad", "route add 2001:db8:ff::/64 via 2001:db8::1",
 		"link add te up type ip6tnl external", "link add back up type ip6tnl mode any local 2001:db8:c::7 remote ::",
-		"addr add 10.2.0.1/32 dev lo", "addr add fd02::1/128 dev lo",
+		"addr add 10.2.0.1/32 dev lo", "addr add fd02::1/128 dev lo nodad",
 		"route add 10.1.0.0/24 "+encap+" src 10.2.0.1", "route add fd01::/64 "+encap+" src fd02::1")
 }
 
@@ -256,7 +256,7 @@ func TestLabelsLeadToTheVRF(t *testing.T) {
 	newTenant(t, "red", "")
 	ip(t, "addr add 2001:db8::1/64 dev core", "addr add 192.0.2.1/24 dev core",
 		"route add 10.3.0.0/24 via 192.0.2.2 dev core table 1007", "route add fd03::/64 via 2001:db8::2 dev core table 1007")
-	there(t, "core", "addr add 2001:db8::2/64 dev u", "addr add 192.0.2.2/24 dev u", "addr add 10.3.0.1/32 dev lo", "addr add fd03::1/128 dev lo",
+	there(t, "core", "addr add 2001:db8::2/64 dev u", "addr add 192.0.2.2/24 dev u", "addr add 10.3.0.1/32 dev lo", "addr add fd03::1/128 dev lo nodad",
 		"route add 10.1.0.0/24 encap mpls 100 via 192.0.2.1 src 10.3.0.1", "route add fd01::/64 encap mpls 100 via 2001:db8::1 src fd03::1")
 	for _, addr := range []string{"10.1.0.2", "fd01::2"} {
 		if !answers("core", addr) {

@@ -228,7 +228,8 @@ func TestDevicesOfOthersAreUsedAndStay(t *testing.T) {
 		"link add mb7 type ip6tnl mode any local 2001:db8:ff::7 remote ::", "link set mb7 master red up",
 		"addr add 2001:db8:ff::7/64 dev lo",
 	)
-	before := says(t, "ip -d addr")
+	all := func() string { return says(t, "ip -d link") + says(t, "ip addr show dev lo") }
+	before := all()
 	reconciled(t, d)
 	for _, i := range d.info() {
 		if i.Ours {
@@ -241,7 +242,7 @@ func TestDevicesOfOthersAreUsedAndStay(t *testing.T) {
 	if err := errors.Join(d.sweep(), d.remove()); err != nil {
 		t.Fatal(err)
 	}
-	if after := says(t, "ip -d addr"); after != before {
+	if after := all(); after != before {
 		t.Errorf("changed what is somebody else's:\n%s\n%s", before, after)
 	}
 }
