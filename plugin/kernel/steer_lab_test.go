@@ -23,7 +23,7 @@ import (
 // hypervisors behind it, each in a network namespace of its own. Underlay and
 // decapsulation are of segment routing, because every kernel has that.
 type steerLab struct {
-	t     *testing.T
+	t     testing.TB
 	cfg   *config.Config
 	conn  *rtnl.Conn
 	hops  *heldHops
@@ -34,7 +34,7 @@ type steerLab struct {
 
 // station is a network namespace.
 type station struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	pid  int
 }
@@ -62,7 +62,7 @@ func steerConfig(vnis ...config.VNI) *config.Config {
 	return cfg
 }
 
-func newSteerLab(t *testing.T) *steerLab {
+func newSteerLab(t testing.TB) *steerLab {
 	t.Helper()
 	netns.New(t)
 	conn, err := rtnl.Dial()

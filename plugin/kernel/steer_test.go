@@ -129,6 +129,7 @@ func TestMeddlingWithSteeringIsPutRight(t *testing.T) {
 		"ip -6 route flush table " + table,
 		"ip rule del priority 500",
 		"ip -6 rule del priority 518",
+		"ip rule del lookup " + table,
 		"ip rule add priority 501 fwmark 0/0xfff00000 table 4000 protocol 254",
 	} {
 		netns.Run(t, "sh", "-c", meddling+"; nft add table inet foreign")

@@ -4,9 +4,11 @@ package kernel
 // other. So that 4,000 of them are not walked for every packet they form a tree
 // over the 12 bits of the mark, four at a time: all rules of a node have the
 // node's priority, those of inner nodes say "goto" the priority of the child,
-// those of leaves say which table. A packet with a mark meets at most 50 rules, one
+// those of leaves say which table. A packet with a mark meets at most 66 rules, one
 // without a mark a single one. Rules match all the bits that lead to them, so
-// that a packet whose mark has no rule falls through to the end unharmed.
+// that a packet whose mark has no rule falls through to the end unharmed. A table
+// that has no route for a packet (steer_owners.go) is followed by a rule that
+// leads out of the tree, so that not all the rest of it is walked.
 
 import (
 	"cmp"
@@ -61,12 +63,14 @@ var trunk = []treeRule{
 	{priority: treeTop, mark: decapsulated, mask: markBits, target: treeEnd},
 }
 
-// branch returns the rules that lead from the root to a table.
+// branch returns the rules of a mark: what it selects, the way out behind it, and
+// the way there from the root.
 func branch(index uint16, table uint32) []treeRule {
 	i := uint32(index)
 	middle, leaf := treeMiddle+i>>8, treeLeaves+i>>4
 	return []treeRule{
 		{priority: leaf, mark: i, mask: markBits, table: table},
+		{priority: leaf, mark: i, mask: markBits, target: treeEnd},
 		{priority: middle, mark: i & markBitsOfMid, mask: markBitsOfMid, target: leaf},
 		{priority: treeRoot, mark: i & markBitsOfRoot, mask: markBitsOfRoot, target: middle},
 	}
@@ -87,8 +91,8 @@ func newTree(cfg *config.Kernel, handle *netlink.Handle) tree {
 // ipFamilies are those that the rules are for.
 var ipFamilies = []int{unix.AF_INET, unix.AF_INET6}
 
-// wanted returns the rules that should be there, children before what leads to
-// them.
+// wanted returns the rules that should be there, in the order in which they are
+// made: children before what leads to them, tables before the way out.
 func (t *tree) wanted() []treeRule {
 	if len(t.tables) == 0 {
 		return nil
@@ -98,7 +102,7 @@ func (t *tree) wanted() []treeRule {
 		list = append(list, branch(index, table)...)
 	}
 	slices.SortFunc(list, func(a, b treeRule) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.mark, b.mark))
+		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.mark, b.mark), cmp.Compare(b.table, a.table))
 	})
 	return slices.Compact(list)
 }
@@ -122,14 +126,16 @@ func (t *tree) add(index uint16, table uint32) error {
 	return nil
 }
 
-// remove takes the last rule of a mark away. The inner nodes stay, they are few.
+// remove takes the rules of the leaf of a mark away. The inner nodes stay, they
+// are few.
 func (t *tree) remove(index uint16) error {
 	table, ok := t.tables[index]
 	if !ok {
 		return nil
 	}
 	delete(t.tables, index)
-	return t.unmake(branch(index, table)[0])
+	list := branch(index, table)
+	return errors.Join(t.unmake(list[0]), t.unmake(list[1]))
 }
 
 func (t *tree) make(r treeRule) error {
@@ -209,6 +215,10 @@ func (t *tree) reconcile() (restored int, err error) {
 	wanted := t.wanted()
 	for _, r := range wanted {
 		if have[r] != len(ipFamilies) {
+			if wayOut := (treeRule{priority: r.priority, mark: r.mark, mask: r.mask, target: treeEnd}); r.table != 0 && have[wayOut] > 0 {
+				errs = append(errs, t.unmake(wayOut)) // new rules come behind old ones
+				delete(have, wayOut)
+			}
 			errs = append(errs, t.make(r))
 			restored++
 		}
