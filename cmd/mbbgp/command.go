@@ -74,7 +74,7 @@ Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong.`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(runCommand(), serverCommand(), clientCommand(), demoCommand(),
-		checkCommand(), configCommand(), explainCommand(), showCommand(), cleanupCommand(), versionCommand())
+		checkCommand(), configCommand(), explainCommand(), showCommand(), cleanupCommand(), benchCommand(), versionCommand())
 	return root
 }
 

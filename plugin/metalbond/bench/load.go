@@ -111,6 +111,7 @@ func (r *load) pause(what string, d time.Duration) error {
 
 // connect opens sessions and waits until they are established.
 func (r *load) connect(n int, name string, pace Pace) ([]*client, error) {
+	r.doing = "connecting"
 	var list []*client
 	const together = 64 // the backlog of a listener may be short
 	for len(list) < n {
