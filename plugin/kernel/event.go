@@ -69,11 +69,10 @@ func (f *fib) objectEvent(n *rtnl.NextHop, removed bool) {
 	}
 	_, isHop := f.ids.hops[n.ID]
 	_, isGroup := f.ids.groups[n.ID]
+	usable := !removed && !n.Blackhole && (len(n.Group) == 0) == isHop && n.Protocol == f.cfg.Protocol
 	switch {
-	case isHop:
-		f.lose(n, !removed && len(n.Group) == 0 && !n.Blackhole)
-	case isGroup:
-		f.lose(n, !removed && len(n.Group) > 0)
+	case isHop, isGroup:
+		f.lose(n, usable)
 	case removed:
 		delete(f.ids.foreign, n.ID)
 		delete(f.ids.spare, n.ID)
@@ -84,16 +83,16 @@ func (f *fib) objectEvent(n *rtnl.NextHop, removed bool) {
 	f.resync("next-hops")
 }
 
-// linkEvent asks for a comparison if the link is one that next hops leave by:
-// the kernel removes their routes, and brings none back.
+// linkEvent notes that a link is lost that next hops leave by: the kernel removes
+// their objects and routes without a word, and brings none back.
 func (f *fib) linkEvent(l *rtnl.Link, removed bool) {
 	if !removed && l.Up && l.Carrier {
 		return
 	}
 	for _, n := range f.hops.numbers {
 		if x := &f.hops.list[n]; x.made && x.kernel.Device == l.Index {
-			f.resync("link")
-			return
+			f.hops.lose(n)
+			f.resync(linkReason)
 		}
 	}
 }

@@ -234,7 +234,7 @@ func (f *fib) settle(now time.Time) error {
 	}
 	if f.sets.readied {
 		f.sets.readied = false
-		f.wake(func(x *failure) bool { return x.waits && f.sets.list[x.set].ready })
+		f.wake(func(x *failure) bool { return !x.conflict && f.sets.list[x.set].ready })
 	}
 	return nil
 }

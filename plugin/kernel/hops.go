@@ -86,6 +86,17 @@ func (h *hops) touch(n uint32) {
 	}
 }
 
+// lose notes that the kernel has no object of a hop any more, and so no group
+// that is as it was and no route by it.
+func (h *hops) lose(n uint32) {
+	x := &h.list[n]
+	x.made = false
+	for s := range x.sets {
+		h.fib.sets.list[s].ready, h.fib.sets.list[s].members = false, nil
+	}
+	h.touch(n)
+}
+
 // touchAll is touch for the hops for which match is true.
 func (h *hops) touchAll(match func(*hopState) bool) {
 	for _, n := range h.numbers {

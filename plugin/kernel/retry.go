@@ -118,7 +118,7 @@ func (f *fib) refuse(c *change, err error, now time.Time) {
 	}
 	switch {
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENETDOWN):
-		f.resync("link")
+		f.resync(linkReason)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
 		f.resync("next-hops") // perhaps the kernel has removed one
 	}

@@ -20,6 +20,9 @@ const (
 	resyncPause    = time.Second      // at least, between two comparisons
 	resyncMaxPause = 30 * time.Second // if each of them finds something
 	fightPause     = 8 * time.Second  // is what we call a fight
+
+	// What the kernel does when a link goes is nobody's fight.
+	linkReason = "link"
 )
 
 // resyncs say when the kernel is compared with what it should have.
@@ -39,10 +42,14 @@ func (f *fib) resync(reason string) {
 
 // nextResync returns when the next comparison is due.
 func (f *fib) nextResync() time.Time {
-	if len(f.resyncs.reasons) > 0 {
-		return f.resyncs.last.Add(f.resyncs.pause)
+	x := &f.resyncs
+	switch {
+	case len(x.reasons) == 0:
+		return x.last.Add(f.cfg.Scan)
+	case slices.Contains(x.reasons, linkReason):
+		return x.last.Add(resyncPause)
 	}
-	return f.resyncs.last.Add(f.cfg.Scan)
+	return x.last.Add(x.pause)
 }
 
 // compare compares the kernel's objects and routes with what it should have,
@@ -55,6 +62,7 @@ func (f *fib) compare(now time.Time) error {
 	for _, reason := range x.reasons {
 		f.counters.Resyncs[reason]++
 	}
+	fight := !slices.Contains(x.reasons, linkReason)
 	x.reasons, x.meddled = nil, 0
 	begun := time.Now()
 	found, err := f.compareObjects()
@@ -73,22 +81,22 @@ func (f *fib) compare(now time.Time) error {
 	}
 	f.counters.Restored += uint64(found)
 	f.counters.ScanLasted = time.Since(begun)
-	f.pause(found)
+	f.pause(found > 0 && fight)
 	x.last = now.Add(f.counters.ScanLasted)
 	return nil
 }
 
 // pause sets how long the next comparison has to wait: the longer, the more
-// often there was something to put right.
-func (f *fib) pause(found int) {
+// often somebody had changed something.
+func (f *fib) pause(fight bool) {
 	x := &f.resyncs
 	before := x.pause
-	if x.pause = resyncPause; found > 0 {
+	if x.pause = resyncPause; fight {
 		x.pause = min(max(2*before, resyncPause), resyncMaxPause)
 	}
 	switch {
 	case x.pause >= fightPause && before < fightPause:
-		f.log.WithField("restored", found).Warn("Somebody else changes our routes or next hops again and again: they are put right less often")
+		f.log.Warn("Somebody else changes our routes or next hops again and again: they are put right less often")
 	case x.pause < fightPause && before >= fightPause:
 		f.log.Info("Nobody else changes our routes and next hops any more")
 	}
@@ -147,19 +155,23 @@ func (f *fib) compareObjects() (found int, err error) {
 func (f *fib) meet(id uint32, there map[uint32]rtnl.NextHop) int {
 	n, ok := there[id]
 	n.ID = id
-	if number, isHop := f.ids.hops[id]; isHop {
+	number, isHop := f.ids.hops[id]
+	usable := ok && !n.Blackhole && (len(n.Group) == 0) == isHop
+	var made, same bool
+	if isHop {
 		x := &f.hops.list[number]
-		if !x.made || ok && len(n.Group) == 0 && !n.Blackhole && n.Hop == x.kernel {
-			return 0
-		}
-		f.lose(&n, ok && len(n.Group) == 0 && !n.Blackhole)
-		return 1
+		made, same = x.made, n.Hop == x.kernel
+	} else {
+		s := &f.sets.list[f.ids.groups[id]]
+		made, same = s.ready, sameMembers(n.Group, s.members)
 	}
-	s := &f.sets.list[f.ids.groups[id]]
-	if !s.ready || ok && sameMembers(n.Group, s.members) {
+	switch {
+	case ok && !usable: // a group cannot become a hop, nor a hop a group
+		f.kernel.DeleteNextHop(id)
+	case !made, usable && same && n.Protocol == f.cfg.Protocol:
 		return 0
 	}
-	f.lose(&n, ok && len(n.Group) > 0)
+	f.lose(&n, usable && n.Protocol == f.cfg.Protocol)
 	return 1
 }
 
@@ -167,9 +179,10 @@ func (f *fib) meet(id uint32, there map[uint32]rtnl.NextHop) int {
 // unless it is usable, one that is gone or of another kind.
 func (f *fib) lose(n *rtnl.NextHop, usable bool) {
 	if number, ok := f.ids.hops[n.ID]; ok {
-		x := &f.hops.list[number]
-		x.made, x.kernel = usable, n.Hop
-		f.hops.touch(number)
+		f.hops.list[number].kernel = n.Hop
+		if f.hops.touch(number); !usable {
+			f.hops.lose(number)
+		}
 		return
 	}
 	number := f.ids.groups[n.ID]

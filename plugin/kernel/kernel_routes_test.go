@@ -1,0 +1,117 @@
+package kernel
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"mbbgp/config"
+	"mbbgp/plugin/kernel/internal/netns"
+)
+
+func TestRoutesOfBothFamiliesComeMoveAndGo(t *testing.T) {
+	h := newHost(t, nil)
+	h.announce("10.0.0.1/32", "fd00:1::1")
+	h.ready()
+	h.expect("10.0.0.1", "seg6 fd00:1::1")
+	h.announce("2001:db8::1/128", "fd00:1::1", "fd00:2::1")
+	h.expect("10.0.0.1", "seg6 fd00:1::1", "2001:db8::1", "seg6 fd00:1::1 + seg6 fd00:2::1")
+	h.announce("10.0.0.1/32", "fd00:2::1")
+	h.announce("0.0.0.0/0", "fd00:1::2", "fd00:1::3")
+	h.expect("default", "seg6 fd00:1::2 + seg6 fd00:1::3", "10.0.0.1", "seg6 fd00:2::1", "2001:db8::1", "seg6 fd00:1::1 + seg6 fd00:2::1")
+	h.announce("2001:db8::1/128")
+	h.announce("0.0.0.0/0")
+	h.announce("10.0.0.1/32")
+	h.expect()
+	h.synced()
+	if i := h.kernel.Info(); i.Objects && strings.TrimSpace(netns.Run(t, "ip", "nexthop")) != "" {
+		t.Errorf("next hop objects are left:\n%s", netns.Run(t, "ip", "nexthop"))
+	}
+}
+
+func TestRoutesOfFabricLeadOnFromHere(t *testing.T) {
+	h := newHost(t, nil)
+	h.announce("198.51.100.0/24", "fd00:f::100")
+	h.announce("2001:db8:1::/48", "fd00:f::100")
+	h.offer("198.51.100.0/24", "fd00:1::99")
+	h.offer("2001:db8:1::/48", "fd00:a::99", "fd00:1::99")
+	h.offer("203.0.113.0/24", "discard")
+	h.ready()
+	h.expect("198.51.100.0/24", "fd00:a::2 dev u1", "203.0.113.0/24", "blackhole",
+		"2001:db8:1::/48", "fd00:a::2 dev u1 + fd00:a::99 dev u1")
+	netns.Run(t, "ip", "route", "add", "192.0.2.0/24", "via", "inet6", "fd00:a::2", "dev", "u1")
+	netns.Run(t, "ip", "addr", "add", "172.16.0.1/24", "dev", "u2")
+	h.offer("198.51.100.0/24", "172.16.0.7")
+	h.announce("203.0.113.0/24", "fd00:2::1")
+	h.expect("198.51.100.0/24", "172.16.0.7 dev u2", "203.0.113.0/24", "seg6 fd00:2::1",
+		"2001:db8:1::/48", "fd00:a::2 dev u1 + fd00:a::99 dev u1")
+}
+
+func TestLostHypervisorLeavesGroupsInOneMessage(t *testing.T) {
+	h := newHost(t, nil)
+	for i := range 200 {
+		h.announceAt(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32), "fd00:1::1", "fd00:2::1")
+	}
+	h.ready()
+	h.synced()
+	before, count := h.kernel.Info().Counters, h.hear()
+	netns.Run(t, "ip", "route", "del", "fd00:2::/64")
+	if !eventually(func() bool { return h.routes(1100)["10.0.0.7"] == "seg6 fd00:1::1" }) {
+		t.Fatalf("the route is %v", h.routes(1100)["10.0.0.7"])
+	}
+	// The kernel tells of each route that uses a group that was replaced, unless
+	// net.ipv4.nexthop_compat_mode is 0. What counts is what was asked of it.
+	after := h.kernel.Info().Counters
+	if _, objects := count(); objects != 1 || after.NextHops != before.NextHops+1 || after.Installed != before.Installed {
+		t.Errorf("%d next hop objects changed, counters before %+v\nafter %+v", objects, before, after)
+	}
+	if r, _ := h.kernel.Route(100, netip.MustParsePrefix("10.0.0.7/32")); len(r.NextHops) != 2 || r.NextHops[0].Reachable == r.NextHops[1].Reachable {
+		t.Errorf("next hops are %+v, want one that is not reachable", r.NextHops)
+	}
+	netns.Run(t, "ip", "route", "del", "fd00:1::/64")
+	if !eventually(func() bool { return h.routes(1100)["10.0.0.7"] == "seg6 fd00:1::1 + seg6 fd00:2::1" }) {
+		t.Fatalf("the route is %v, want all next hops because none is reachable", h.routes(1100)["10.0.0.7"])
+	}
+}
+
+func TestConflictLeavesTheRouteOfSomebodyElse(t *testing.T) {
+	h := newHost(t, nil)
+	netns.Run(t, "ip", "route", "add", "unreachable", "10.0.0.1", "table", "1100", "metric", "4711")
+	netns.Run(t, "ip", "-6", "route", "add", "unreachable", "2001:db8::1", "table", "1100", "metric", "4711")
+	netns.Run(t, "ip", "route", "add", "unreachable", "10.0.0.9", "table", "1100", "metric", "5")
+	h.announce("10.0.0.1/32", "fd00:1::1")
+	h.announce("2001:db8::1/128", "fd00:1::1")
+	h.announce("10.0.0.2/32", "fd00:1::1")
+	h.ready()
+	foreign := []string{"10.0.0.9", "unreachable metric 5", "10.0.0.1", "unreachable", "2001:db8::1", "unreachable"}
+	h.expect(append(foreign, "10.0.0.2", "seg6 fd00:1::1")...)
+	h.until("conflicts are shown", func(i Info) bool { return i.Tables[0].Conflicts == 2 && i.Tables[0].Pending == 0 })
+	if r, _ := h.kernel.Route(100, netip.MustParsePrefix("10.0.0.1/32")); r.Installed || !strings.Contains(r.Problem, "somebody else") {
+		t.Errorf("the route is %+v", r)
+	}
+	netns.Run(t, "ip", "route", "del", "10.0.0.1", "table", "1100")
+	netns.Run(t, "ip", "-6", "route", "del", "2001:db8::1", "table", "1100")
+	h.expect("10.0.0.9", "unreachable metric 5", "10.0.0.1", "seg6 fd00:1::1", "2001:db8::1", "seg6 fd00:1::1", "10.0.0.2", "seg6 fd00:1::1")
+	netns.Run(t, "ip", "route", "replace", "prohibit", "10.0.0.1", "table", "1100", "metric", "4711")
+	h.until("a route that somebody puts in the place of ours is a conflict", func(i Info) bool { return i.Tables[0].Conflicts == 1 })
+	h.announce("10.0.0.1/32")
+	h.announce("2001:db8::1/128")
+	h.announce("10.0.0.2/32")
+	h.expect("10.0.0.9", "unreachable metric 5", "10.0.0.1", "prohibit")
+}
+
+func TestKernelWithoutNextHopObjects(t *testing.T) {
+	h := newHost(t, func(c *config.Config) { c.Kernel.NextHopObjects = false })
+	h.announce("10.0.0.1/32", "fd00:1::1", "fd00:2::1")
+	h.announce("2001:db8::1/128", "fd00:1::1", "fd00:2::1")
+	h.ready()
+	h.expect("10.0.0.1", "seg6 fd00:1::1 + seg6 fd00:2::1", "2001:db8::1", "seg6 fd00:1::1")
+	netns.Run(t, "ip", "route", "del", "fd00:1::/64")
+	h.expect("10.0.0.1", "seg6 fd00:2::1", "2001:db8::1", "seg6 fd00:2::1")
+	h.announce("10.0.0.1/32", "fd00:1::1")
+	h.announce("2001:db8::1/128")
+	h.expect("10.0.0.1", "seg6 fd00:1::1")
+	if out := netns.Run(t, "ip", "nexthop"); out != "" {
+		t.Errorf("there are next hop objects:\n%s", out)
+	}
+}
