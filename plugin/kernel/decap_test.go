@@ -337,7 +337,7 @@ func TestGatewayAddressesStayWhereTheyAre(t *testing.T) {
 	if err != nil || !slices.Contains(addrs, want) {
 		t.Errorf("addresses %+v (%v), want %+v among them", addrs, err, want)
 	}
-	if !netip.MustParseAddr("::1").IsLoopback() || !slices.ContainsFunc(addrs, func(a localAddr) bool { return a.addr.IsLoopback() && a.protocol != 254 }) {
+	if slices.Contains(addrs, localAddr{addr: netip.IPv6Loopback(), bits: 128, device: 1, protocol: 254}) {
 		t.Errorf("::1 counts as ours: %+v", addrs)
 	}
 }

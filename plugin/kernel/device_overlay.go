@@ -17,7 +17,9 @@ import (
 // For seg6 the route does all that. Its device is only what a route has to have,
 // and sends nothing: any one does that stays up. With next hop objects even lo
 // does; the kernel takes an IPv6 route that names lo itself for one that drops
-// packets.
+// packets. Where a packet goes with its outer header, the kernel looks up as for
+// the packet inside: of packets that are forwarded in the VNI's table first, and
+// only if that has no IPv6 route for it, not even a default one, in the main one.
 func newOverlay(sys *sockets, k *config.Kernel, objects bool) *device {
 	d := &device{sys: sys}
 	if k.Tunnel == config.TunnelSeg6 {
