@@ -165,16 +165,17 @@ func (o *owners) table(target netip.Addr, w *owner) ([]rtnl.Route, error) {
 
 // bare returns what tells the routes of a table from others.
 func (o *owners) bare(target netip.Addr, index uint16) []rtnl.Route {
-	r := rtnl.Route{
-		Table: o.cfg.SteeringTables.First + uint32(index), Protocol: o.cfg.Protocol, Metric: o.cfg.Metric,
-		Type: unix.RTN_THROW, Prefix: netip.PrefixFrom(target, target.BitLen()),
+	route := func(kind uint8, p netip.Prefix) rtnl.Route {
+		return rtnl.Route{
+			Table: o.cfg.SteeringTables.First + uint32(index), Protocol: o.cfg.Protocol, Metric: o.cfg.MetricFor(p),
+			Type: kind, Prefix: p,
+		}
 	}
-	list := []rtnl.Route{r}
-	for _, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		r.Type, r.Prefix = unix.RTN_UNICAST, netip.PrefixFrom(any, 0)
-		list = append(list, r)
+	return []rtnl.Route{
+		route(unix.RTN_THROW, netip.PrefixFrom(target, target.BitLen())),
+		route(unix.RTN_UNICAST, netip.PrefixFrom(netip.IPv4Unspecified(), 0)),
+		route(unix.RTN_UNICAST, netip.PrefixFrom(netip.IPv6Unspecified(), 0)),
 	}
-	return list
 }
 
 // drop takes away the mark, the table and the hold of a hypervisor.
