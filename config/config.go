@@ -146,7 +146,7 @@ type Kernel struct {
 	MarkShift         uint8         // mark-shift: lowest of the 12 bits of the packet mark that NAT steering uses, 0 to 20; default 20
 	SteeringTables    NumberRange   // steering-tables: FIRST-LAST, of NAT steering, 4096 of them; default 472000000-472004095
 	MTU               uint16        // mtu: of the devices that are made, 1280 to 65535; default 0: the kernel chooses
-	MSS               MSS           // mss: clamping of TCP's maximum segment size: off, auto, or 500 to 65535; default off
+	MSS               MSS           // mss: clamping of TCP's maximum segment size: off, auto (not with tunnel seg6), or 500 to 65535; default off
 	SourceValidation  bool          // source-validation: packets out of tunnels whose inner source no MetalBond route has are dropped; for VNIs that do not say; default false
 	Settle            time.Duration // settle: how long after the start routes of an earlier run stay that nobody has announced again, 0s to 1h; default 60s
 	Scan              time.Duration // scan: how often the kernel is compared with the tables, 1s to 24h; default 60s

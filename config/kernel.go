@@ -68,6 +68,9 @@ func (d *decoder) kernel(n *node, path string) *Kernel {
 		if n.entry("decapsulation") == nil {
 			k.Decapsulation = DecapDT46
 		}
+		if k.MSS == MSSAuto {
+			d.bad(n.entry("mss").value, join(path, "mss"), "auto does not work with tunnel seg6, whose packets nothing is known of when they come in; want off or a number (500 to 65535)")
+		}
 	}
 	if size := k.NextHopIDs.size(); size != 0 && size < minNextHopIDs {
 		d.bad(n.entry("nexthop-ids").value, join(path, "nexthop-ids"), "%s has %d numbers, want at least %d", k.NextHopIDs, size, minNextHopIDs)
@@ -162,6 +165,13 @@ func (d *decoder) kernelSide(n *node, path string, v *VNI, c *Config) {
 		v.SourceValidation = c.Kernel.SourceValidation && v.Decapsulation != DecapOff
 	case v.SourceValidation && v.Decapsulation == DecapOff:
 		d.bad(validation.value, join(path, validation.key), "true without a decapsulation has nothing to look at")
+	}
+	if v.SourceValidation && v.Decapsulation == DecapDT6 {
+		where, key := n, "source-validation"
+		if validation != nil {
+			where = validation.value
+		}
+		d.bad(where, join(path, key), "true (here or in kernel) does not work with decapsulation dt6: the kernel shows its packets to no filter; want dt46, or false")
 	}
 }
 

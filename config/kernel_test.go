@@ -80,6 +80,12 @@ var malformedKernel = []struct {
 	{"NAT from odd VNIs", "kernel: {}\nvnis: [{vni: 1, table: 1, nat-from: [1, 2]}]\n", []string{
 		`f:2:38: vnis[0].nat-from[0]: 1 is the VNI itself, want other ones`,
 		`f:2:41: vnis[0].nat-from[1]: 2 is not configured, want VNIs of this file`}},
+	{"a segment size found by seg6", "kernel: {tunnel: seg6, mss: auto}\n", []string{
+		`f:1:29: kernel.mss: auto does not work with tunnel seg6, whose packets nothing is known of when they come in; want off or a number (500 to 65535)`}},
+	{"validation behind dt6", "kernel: {}\nvnis: [{vni: 1, table: 1, gateway: \"2001:db8::1\", decapsulation: dt6, source-validation: true}]\n", []string{
+		`f:2:90: vnis[0].source-validation: true (here or in kernel) does not work with decapsulation dt6: the kernel shows its packets to no filter; want dt46, or false`}},
+	{"validation of all behind dt6", "kernel: {decapsulation: dt6, source-validation: true}\nvnis: [{vni: 1, table: 1, gateway: \"2001:db8::1\"}]\n", []string{
+		`f:2:8: vnis[0].source-validation: true (here or in kernel) does not work with decapsulation dt6: the kernel shows its packets to no filter; want dt46, or false`}},
 	{"validation of nothing", "kernel: {}\nvnis: [{vni: 1, table: 1, source-validation: true}]\n", []string{`f:2:46: vnis[0].source-validation: true without a decapsulation has nothing to look at`}},
 }
 

@@ -162,6 +162,8 @@ func anyKernel(t *rapid.T) *Kernel {
 	if k.Tunnel == TunnelIP6TNL {
 		k.Source = drawn(t, "source", optional(netip.Addr{}, addr6))
 		k.HopLimit = rapid.Uint8Min(1).Draw(t, "hop-limit")
+	} else if k.MSS == MSSAuto {
+		k.MSS = 0
 	}
 	return k
 }
@@ -176,7 +178,7 @@ func anyKernelSide(t *rapid.T, c *Config, v *VNI, i int) {
 	v.Table = rapid.Uint32Range(0, 9).Draw(t, "table")*1000 + uint32(i) + 1
 	if v.Gateway.IsValid() {
 		v.Decapsulation = enum[Decapsulation](t, decapsulationNames)
-		v.SourceValidation = v.Decapsulation != DecapOff && rapid.Bool().Draw(t, "validation")
+		v.SourceValidation = v.Decapsulation != DecapOff && v.Decapsulation != DecapDT6 && rapid.Bool().Draw(t, "validation")
 	}
 	if v.Decapsulation == DecapDT46 || v.Decapsulation == DecapDT4 || v.Encapsulation == EncapMPLS || rapid.Bool().Draw(t, "vrf") {
 		v.VRF = name("vrf")
