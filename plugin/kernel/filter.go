@@ -111,9 +111,10 @@ func (s *steering) addValidation(t *transaction, list []*config.VNI, dropped map
 
 func droppedName(vni rib.VNI) string { return fmt.Sprintf("%s%d", droppedPrefix, vni) }
 
-// addClamping clamps what is forwarded to tunnels and from them. A number is
-// also enforced where packets come in, because with tunnel seg6 they are
-// encapsulated before they would be forwarded.
+// addClamping clamps what comes in from tunnels and what is forwarded to them. A
+// number does for both. To find the size by itself the kernel has the route of
+// the packet; for those that come back it would look at the main table, so that
+// what the overlay device says has to do.
 func (s *steering) addClamping(t *transaction) {
 	names := []string{s.cfg.Kernel.Device}
 	for i := range s.cfg.VNIs {
@@ -126,15 +127,34 @@ func (s *steering) addClamping(t *transaction) {
 		t.add(tunnelDevices, nftables.SetElement{Key: ifname(name)})
 	}
 	tunnels := in(t.nft.sets[tunnelDevices], 8)
-	size := []expr.Any{&expr.Rt{Register: 1, Key: expr.RtTCPMSS}}
+	t.base("clamp_in", nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
+	t.base("clamp_out", nftables.ChainHookForward, *nftables.ChainPriorityMangle)
+
 	if mss := s.cfg.Kernel.MSS; mss != config.MSSAuto {
-		size = []expr.Any{&expr.Immediate{Register: 1, Data: binaryutil.BigEndian.PutUint16(uint16(mss))}}
-		t.base("clamp_in", nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
-		t.rule("clamp_in", syn(), iifname(), tunnels, size, setMSS())
+		t.rule("clamp_in", syn(), iifname(), tunnels, size(int(mss)), setMSS())
+		t.rule("clamp_out", syn(), oifname(), tunnels, size(int(mss)), setMSS())
+		return
 	}
-	t.base("clamp", nftables.ChainHookForward, *nftables.ChainPriorityMangle)
-	t.rule("clamp", syn(), oifname(), tunnels, size, setMSS())
-	t.rule("clamp", syn(), iifname(), tunnels, size, setMSS())
+	const headers4, headers6 = 20 + 20, 40 + 20
+	if s.mtu = s.overlayMTU(); s.mtu > headers6 {
+		t.rule("clamp_in", syn(), ipv4(), iifname(), tunnels, size(s.mtu-headers4), setMSS())
+		t.rule("clamp_in", syn(), ipv6(), iifname(), tunnels, size(s.mtu-headers6), setMSS())
+	}
+	t.rule("clamp_out", syn(), oifname(), tunnels, []expr.Any{&expr.Rt{Register: 1, Key: expr.RtTCPMSS}}, setMSS())
+}
+
+// overlayMTU returns that of the device to hypervisors, 0 if there is none.
+func (s *steering) overlayMTU() int {
+	device, err := s.owners.tree.handle.LinkByName(s.cfg.Kernel.Device)
+	if err != nil {
+		return 0
+	}
+	return device.Attrs().MTU
+}
+
+// size is a segment size in register 1.
+func size(bytes int) []expr.Any {
+	return []expr.Any{&expr.Immediate{Register: 1, Data: binaryutil.BigEndian.PutUint16(uint16(min(bytes, 1<<16-1)))}}
 }
 
 // syn is "tcp flags & (syn | rst) == syn".

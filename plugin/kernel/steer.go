@@ -63,6 +63,7 @@ type steering struct {
 	owners owners
 	nft    nft
 	marks  map[rib.VNI]uint16 // of source validation
+	mtu    int                // of the overlay device, as MSS clamping knows it
 
 	said     map[natAddress][]portRange
 	earlier  map[natAddress][]portRange // that an earlier run left and nobody has said
@@ -319,6 +320,9 @@ func (s *steering) reconcile() (restored int, err error) {
 	}
 	restored, err = s.owners.reconcile()
 	same, err2 := s.nft.same()
+	if s.cfg.Kernel.MSS == config.MSSAuto && s.overlayMTU() != s.mtu {
+		same = false
+	}
 	if err2 == nil && !same {
 		s.outdated = true
 		restored++
