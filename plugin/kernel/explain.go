@@ -23,7 +23,7 @@ func (f *fib) pending() (n int) {
 }
 
 // info returns the state of routes and next hops.
-func (f *fib) info() Info {
+func (f *fib) info(names map[int]string) Info {
 	info := Info{Swept: f.swept, Objects: f.objects, Counters: f.counters}
 	info.Counters.Failed = maps.Clone(f.counters.Failed)
 	info.Counters.Resyncs = maps.Clone(f.counters.Resyncs)
@@ -35,7 +35,7 @@ func (f *fib) info() Info {
 		})
 	}
 	for _, n := range f.hops.numbers {
-		info.NextHops = append(info.NextHops, f.hopInfo(n))
+		info.NextHops = append(info.NextHops, f.hopInfo(n, names))
 	}
 	slices.SortFunc(info.NextHops, func(a, b NextHopInfo) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Target.Compare(b.Target), cmp.Compare(a.VNI, b.VNI),
@@ -45,7 +45,7 @@ func (f *fib) info() Info {
 }
 
 // hopInfo returns the state of a hop.
-func (f *fib) hopInfo(n uint32) NextHopInfo {
+func (f *fib) hopInfo(n uint32, names map[int]string) NextHopInfo {
 	x := &f.hops.list[n]
 	info := NextHopInfo{Kind: hopKindNames[x.kind], Target: x.target, VNI: x.vni, Label: x.label, ID: x.id}
 	if x.kind == vtepHop {
@@ -61,25 +61,28 @@ func (f *fib) hopInfo(n uint32) NextHopInfo {
 	r := f.underlay.state(x.target)
 	info.Reachable, info.Gateway = r.Reachable, r.Gateway
 	if r.Reachable {
-		info.Device = deviceName(r.Device)
+		info.Device = names[r.Device]
 	}
 	return info
 }
 
-func deviceName(index int) string {
-	if i, err := net.InterfaceByIndex(index); err == nil {
-		return i.Name
+// deviceNames returns the names of all interfaces of the network namespace.
+func deviceNames() map[int]string {
+	names := map[int]string{}
+	list, _ := net.Interfaces() // without them there are no names
+	for _, i := range list {
+		names[i.Index] = i.Name
 	}
-	return ""
+	return names
 }
 
 // routeInfo returns what there is of a prefix.
-func (f *fib) routeInfo(t *table, p netip.Prefix) RouteInfo {
+func (f *fib) routeInfo(t *table, p netip.Prefix, names map[int]string) RouteInfo {
 	info := RouteInfo{Table: t.number}
 	hops := f.desired(t.vni, p)
 	for _, h := range hops {
 		if n := f.hops.numbers[h]; n != 0 {
-			info.NextHops = append(info.NextHops, f.hopInfo(n))
+			info.NextHops = append(info.NextHops, f.hopInfo(n, names))
 			continue
 		}
 		info.NextHops = append(info.NextHops, NextHopInfo{Kind: hopKindNames[h.kind], Target: h.target, VNI: h.vni, Label: h.label})

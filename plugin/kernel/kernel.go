@@ -336,11 +336,12 @@ func (k *Kernel) event(e *rtnl.Event) {
 // Route returns what there is of a prefix in a VNI's table, false if the VNI has
 // none.
 func (k *Kernel) Route(vni rib.VNI, p netip.Prefix) (RouteInfo, bool) {
+	names := deviceNames()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range k.fib.tables {
 		if t.vni == vni {
-			return k.fib.routeInfo(t, p), true
+			return k.fib.routeInfo(t, p, names), true
 		}
 	}
 	return RouteInfo{}, false
@@ -348,9 +349,10 @@ func (k *Kernel) Route(vni rib.VNI, p netip.Prefix) (RouteInfo, bool) {
 
 // Info returns the state of the kernel side.
 func (k *Kernel) Info() Info {
+	names := deviceNames()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	info := k.fib.info()
+	info := k.fib.info(names)
 	info.Synced, info.Since = k.synced, k.since
 	if k.devices != nil {
 		info.Devices = k.devices.info()
