@@ -226,6 +226,7 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 		k.sweep(now)
 		more = true
 	}
+	more = more || len(f.dirty) > 0 // steering has made next hops usable
 	k.sync(now, more)
 	return more, k.due(), f.broken
 }

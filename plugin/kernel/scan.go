@@ -7,6 +7,7 @@ package kernel
 // meanwhile are one.
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -53,8 +54,19 @@ func (f *fib) nextResync() time.Time {
 }
 
 // compare compares the kernel's objects and routes with what it should have,
-// and marks what is to be put right.
+// and marks what is to be put right. If the kernel changes too fast to be read it
+// is tried again.
 func (f *fib) compare(now time.Time) error {
+	err := f.compareAll(now)
+	if errors.Is(err, rtnl.ErrInterrupted) || errors.Is(err, rtnl.ErrLost) {
+		f.resyncs.last, f.resyncs.pause = now, max(f.resyncs.pause, resyncPause)
+		f.resync("interrupted")
+		return nil
+	}
+	return err
+}
+
+func (f *fib) compareAll(now time.Time) error {
 	x := &f.resyncs
 	if len(x.reasons) == 0 {
 		x.reasons = append(x.reasons, "scan")
