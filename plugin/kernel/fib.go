@@ -109,6 +109,7 @@ type fib struct {
 	counters Counters
 	retries  retries
 	resyncs  resyncs
+	patrol   *patrol // nil: none is under way
 	now      time.Time
 	broken   error // of the socket
 
@@ -194,6 +195,7 @@ func (f *fib) put(t *table, p netip.Prefix, n uint32) {
 	f.sets.use(n &^ unclaimed)
 	f.sets.drop(was &^ unclaimed)
 	t.installed.set(p, n)
+	f.patrol.blur(t, p)
 }
 
 // rewrite makes all routes of a set be replaced.

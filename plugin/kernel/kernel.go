@@ -30,6 +30,7 @@ type Kernel struct {
 	feeds     *feeds
 	devices   *devices
 	tracker   *tracker
+	scanner   *rtnl.Conn // of patrols
 	steering  *steering
 	reconcile bool      // devices may have to be put right
 	mend      time.Time // when devices with a problem are looked at again
@@ -78,6 +79,11 @@ func (k *Kernel) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
+	scanner, err := rtnl.Dial()
+	if err != nil {
+		return fmt.Errorf("kernel: %w", err)
+	}
+	defer scanner.Close()
 	events := make(chan *rtnl.Event, 1024)
 	heard := make(chan error, 1)
 	go func() { heard <- hear(listener, events) }()
@@ -87,7 +93,7 @@ func (k *Kernel) Run(ctx context.Context) error {
 		}
 	}()
 	defer k.stop()
-	if err := k.start(conn); err != nil {
+	if err := k.start(conn, scanner); err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
 	if err := k.loop(ctx, events, heard); err != nil {
@@ -112,10 +118,11 @@ func hear(l *rtnl.Listener, events chan<- *rtnl.Event) error {
 }
 
 // start makes what the loop works with and adopts what is in the kernel.
-func (k *Kernel) start(conn *rtnl.Conn) (err error) {
+func (k *Kernel) start(conn, scanner *rtnl.Conn) (err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	f := k.fib
+	k.scanner = scanner
 	if k.devices, err = newDevices(k.cfg, k.tables.Label, conn, k.log); err != nil {
 		return err
 	}
@@ -146,6 +153,10 @@ func (k *Kernel) start(conn *rtnl.Conn) (err error) {
 func (k *Kernel) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if p := k.fib.patrol; p != nil {
+		for range p.parts { // until it has closed it
+		}
+	}
 	if k.feeds != nil {
 		k.feeds.close()
 	}
@@ -181,6 +192,8 @@ func (k *Kernel) loop(ctx context.Context, events <-chan *rtnl.Event, heard <-ch
 				return <-heard
 			}
 			k.handle(e)
+		case part, ok := <-k.patrolled():
+			k.inspect(part, !ok)
 		case <-k.feeds.wake:
 		case <-timer.C:
 		}
@@ -192,6 +205,24 @@ func (k *Kernel) handle(e *rtnl.Event) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.event(e)
+}
+
+// patrolled is where the routes come from that a patrol has read, nil if there
+// is none. Only the loop begins and ends one.
+func (k *Kernel) patrolled() <-chan []rtnl.Route {
+	if k.fib.patrol == nil {
+		return nil
+	}
+	return k.fib.patrol.parts
+}
+
+// inspect takes what a patrol has read.
+func (k *Kernel) inspect(part []rtnl.Route, end bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.fib.inspect(part); end {
+		k.fib.endPatrol()
+	}
 }
 
 // turn does what there is to do now. more says that there is more at once, due
@@ -293,7 +324,9 @@ func (k *Kernel) mendDevices(now time.Time) {
 // compare compares everything with the kernel.
 func (k *Kernel) compare(now time.Time) error {
 	k.tracker.recheck()
-	if err := k.fib.compare(now); err != nil {
+	if k.fib.patrol == nil && k.fib.patrols() {
+		k.fib.patrolAll(now, k.scanner)
+	} else if err := k.fib.compare(now); err != nil {
 		return err
 	}
 	restored, err := k.steering.reconcile()

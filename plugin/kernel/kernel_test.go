@@ -265,9 +265,8 @@ func (h *host) synced() {
 	h.until("synced", func(i Info) bool { return i.Synced })
 }
 
-// hear collects the events that do from now on what routes and next hop objects
-// are in the kernel, whoever causes them. The function that it returns ends that
-// and says what they were.
+// hear counts from now on what happens to routes of table 1100 and to next hop
+// objects, whoever causes it. The function that it returns ends that.
 func (h *host) hear() func() (routes, objects int) {
 	h.t.Helper()
 	l, err := rtnl.Listen(nil, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEXTHOP)
@@ -285,9 +284,9 @@ func (h *host) hear() func() (routes, objects int) {
 				return
 			case e.Kind == rtnl.RouteEvent && e.Route.Metric == 9999: // the last one
 				return
-			case e.Kind == rtnl.RouteEvent:
+			case e.Kind == rtnl.RouteEvent && e.Route.Table == 1100:
 				routes++
-			default:
+			case e.Kind == rtnl.NextHopEvent:
 				objects++
 			}
 		}
