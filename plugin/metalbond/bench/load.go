@@ -55,7 +55,11 @@ func (l Load) Run(ctx context.Context, server *Server, options Options) ([]Resul
 	if options.Progress != nil {
 		x.tick = func() { options.Progress(r.doing, r.heard()) }
 	}
-	if err := l.run(r); err != nil {
+	err = r.vacant()
+	if err == nil {
+		err = l.run(r)
+	}
+	if err != nil {
 		return r.results, fmt.Errorf("%s: %w", r.doing, err)
 	}
 	return r.results, nil
@@ -240,6 +244,27 @@ func (r *load) note(phase string, routes int) (*Result, error) {
 	x.use(r.before, now)
 	r.results = append(r.results, x)
 	return &r.results[len(r.results)-1], nil
+}
+
+// vacant waits until the VNIs are empty: routes of a load before this one may
+// still be on their way out, and those of others stay.
+func (r *load) vacant() error {
+	list, err := r.connect(1, "a look at the VNIs, which must be empty,", PaceOff)
+	if err != nil {
+		return err
+	}
+	if err := r.subscribe(list); err != nil {
+		return err
+	}
+	if err := r.settle(); err != nil {
+		return err
+	}
+	r.loop.expect(list[0], digest{})
+	if err := r.told("looking whether the VNIs are empty"); err != nil {
+		return err
+	}
+	r.loop.end(list[0], nil)
+	return r.settle()
 }
 
 // listen opens sessions that subscribe, and waits until that has come to pass.
