@@ -138,12 +138,12 @@ type Kernel struct {
 	HopLimit          uint8         // hop-limit: outer one, 1 to 255; ip6tnl only; default 64
 	Decapsulation     Decapsulation // decapsulation: for VNIs that do not say; default ip6tnl for tunnel ip6tnl, dt46 for seg6
 	Protocol          uint8         // protocol: of all that is ours (rtnetlink's RTPROT), 5 to 255; default 254
-	Metric            uint32        // metric: of our routes, 1 to 4294967295; a route of somebody else that has it is left alone; default 4711; 0, which no file says: the kernel's own default, 0 for IPv4 and 1024 for IPv6
+	Metric            uint32        // metric: of our routes, 1 to 4278198271; a route of somebody else that has it is left alone; default 4711; 0, which no file says: the kernel's own default, 0 for IPv4 and 1024 for IPv6
 	NextHopObjects    bool          // nexthop-objects: auto (true) or off; default auto: if the kernel has them
 	NextHopIDs        NumberRange   // nexthop-ids: FIRST-LAST, of our next hop objects, 1 to 4294967295, at least 1000; default 471000000-471999999
 	ResolveViaDefault bool          // resolve-via-default: a default route of the underlay makes a next hop reachable; default true
 	RulePriority      uint32        // rule-priority: the first of 300 priorities of our rules, 1 to 32000; default 500
-	MarkShift         uint8         // mark-shift: lowest of the 12 bits of the packet mark that NAT steering uses, 0 to 20; default 20
+	MarkShift         uint8         // mark-shift: lowest of the 12 bits of the packet mark that NAT steering and source validation use, 0 to 20; default 20
 	SteeringTables    NumberRange   // steering-tables: FIRST-LAST, of NAT steering, 4096 of them; default 472000000-472004095
 	MTU               uint16        // mtu: of the devices that are made, 1280 to 65535; default 0: the kernel chooses
 	MSS               MSS           // mss: clamping of TCP's maximum segment size: off, auto (not with tunnel seg6), or 500 to 65535; default off
@@ -154,6 +154,10 @@ type Kernel struct {
 	Cleanup           bool          // cleanup: all that is ours is removed from the kernel at the end; default false
 	IPv4Only          bool          // no key, of the client command only: IPv6 routes are left out
 }
+
+// IsolationMetric is that of the default routes that isolate a table, which the
+// kernel's documentation of VRF devices recommends. Every other route comes first.
+const IsolationMetric = 4278198272
 
 // MetricFor returns the metric of our routes to a prefix as the kernel has it.
 func (k *Kernel) MetricFor(p netip.Prefix) uint32 {
@@ -184,11 +188,12 @@ type VNI struct {
 
 	Table            uint32        // table: of the kernel, that the routes go to, 1 to 4294967295; of one VNI only; needs kernel; default 0: none
 	VRF              string        // vrf: device of the table, made if it is not there; default "": none, rules lead packets to the table
+	Isolated         bool          // isolated: an unreachable default route, behind all others, keeps packets from going on to other tables; of IPv4 only with tunnel seg6; default true, of table 254 false
 	Decapsulation    Decapsulation // decapsulation: of packets to gateway; dt46 and dt4 need a vrf; default kernel.decapsulation, off without gateway
 	DecapDevice      string        // decap-device: name of the ip6tnl device of decapsulation ip6tnl; default mb and the VNI
 	VXLANDevice      string        // vxlan-device: name of the VXLAN device of encapsulation vxlan; default vx and the VNI
 	NATFrom          []uint32      // nat-from: VNIs whose NAT port ranges steer packets of this one, too; default none
-	SourceValidation bool          // source-validation: default kernel.source-validation
+	SourceValidation bool          // source-validation: not with decapsulation dt6; default kernel.source-validation
 
 	MaxPrefixes int // max-prefixes: that MetalBond may fill the VNI up to, 1 to 2147483647; default 0: no limit
 }

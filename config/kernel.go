@@ -12,6 +12,7 @@ import (
 
 const (
 	minNextHopIDs  = 1000
+	mainTable      = 254
 	steeringTables = 4096 // one for each value of the packet mark
 )
 
@@ -45,7 +46,7 @@ func (d *decoder) kernel(n *node, path string) *Kernel {
 		field{"hop-limit", into(&k.HopLimit, number[uint8](d, 1, math.MaxUint8))},
 		field{"decapsulation", into(&k.Decapsulation, oneOf[Decapsulation](d, decapsulationNames))},
 		field{"protocol", into(&k.Protocol, number[uint8](d, 5, math.MaxUint8))},
-		field{"metric", into(&k.Metric, number[uint32](d, 1, math.MaxUint32))},
+		field{"metric", into(&k.Metric, number[uint32](d, 1, IsolationMetric-1))},
 		field{"nexthop-objects", into(&k.NextHopObjects, d.autoOrOff)},
 		field{"nexthop-ids", into(&k.NextHopIDs, ranges)},
 		field{"resolve-via-default", into(&k.ResolveViaDefault, d.boolean)},
@@ -128,10 +129,16 @@ func (d *decoder) kernelSide(n *node, path string, v *VNI, c *Config) {
 	}
 	if n.entry("table") == nil || c.Kernel == nil {
 		if n.entry("table") == nil {
-			d.excluded(n, path, " without table", "vrf", "decapsulation", "decap-device", "vxlan-device", "nat-from", "source-validation")
+			d.excluded(n, path, " without table", "vrf", "isolated", "decapsulation", "decap-device", "vxlan-device", "nat-from", "source-validation")
 		}
 		v.Decapsulation = DecapOff
 		return
+	}
+	switch isolated := n.entry("isolated"); {
+	case isolated == nil:
+		v.Isolated = v.Table != mainTable
+	case v.Isolated && v.Table == mainTable:
+		d.bad(isolated.value, join(path, isolated.key), "true does not go with table %d, which others go on to, want false", mainTable)
 	}
 	switch {
 	case decapsulation == nil && !v.Gateway.IsValid():
@@ -242,6 +249,7 @@ func (w *writer) kernelSide(v *VNI) {
 	}
 	w.number("table", uint64(v.Table))
 	w.optional("vrf", v.VRF)
+	w.boolean("isolated", v.Isolated)
 	w.text("decapsulation", v.Decapsulation.String())
 	w.optional("decap-device", v.DecapDevice)
 	w.optional("vxlan-device", v.VXLANDevice)

@@ -38,7 +38,8 @@ var malformedKernel = []struct {
 	{"a hop limit of zero", "kernel: {hop-limit: 0}\n", []string{`f:1:21: kernel.hop-limit: 0 is out of range (1 to 255)`}},
 	{"a decapsulation that is not there", "kernel: {decapsulation: dx6}\n", []string{`f:1:25: kernel.decapsulation: dx6 is not one of ip6tnl, dt46, dt4, dt6, off`}},
 	{"the kernel's own protocol", "kernel: {protocol: 2}\n", []string{`f:1:20: kernel.protocol: 2 is out of range (5 to 255)`}},
-	{"a metric of zero", "kernel: {metric: 0}\n", []string{`f:1:18: kernel.metric: 0 is out of range (1 to 4294967295)`}},
+	{"a metric of zero", "kernel: {metric: 0}\n", []string{`f:1:18: kernel.metric: 0 is out of range (1 to 4278198271)`}},
+	{"a metric behind that of isolation", "kernel: {metric: 4278198272}\n", []string{`f:1:18: kernel.metric: 4278198272 is out of range (1 to 4278198271)`}},
 	{"next hop objects that must be", "kernel: {nexthop-objects: true}\n", []string{`f:1:27: kernel.nexthop-objects: true is not one of auto, off`}},
 	{"few ids", "kernel: {nexthop-ids: 1-999}\n", []string{`f:1:23: kernel.nexthop-ids: 1-999 has 999 numbers, want at least 1000`}},
 	{"an id of zero", "kernel: {nexthop-ids: 0-2000}\n", []string{`f:1:23: kernel.nexthop-ids: 0-2000: number 0 is out of range (1 to 4294967295)`}},
@@ -55,15 +56,17 @@ var malformedKernel = []struct {
 	{"routes that stay too long", "kernel: {settle: 61m}\n", []string{`f:1:18: kernel.settle: 61m is out of range (0s to 1h)`}},
 
 	{"a table without kernel", "vnis: [{vni: 1, table: 1}]\n", []string{`f:1:17: vnis[0].table: not allowed without kernel`}},
-	{"a VRF and more without table", "kernel: {}\nvnis: [{vni: 1, vrf: a, decapsulation: off, decap-device: b, vxlan-device: c, nat-from: [], source-validation: false}]\n", []string{
+	{"a VRF and more without table", "kernel: {}\nvnis: [{vni: 1, vrf: a, decapsulation: off, decap-device: b, vxlan-device: c, nat-from: [], source-validation: false, isolated: true}]\n", []string{
 		`f:2:17: vnis[0].vrf: not allowed without table`,
 		`f:2:25: vnis[0].decapsulation: not allowed without table`,
 		`f:2:45: vnis[0].decap-device: not allowed without table`,
 		`f:2:62: vnis[0].vxlan-device: not allowed without table`,
 		`f:2:79: vnis[0].nat-from: not allowed without table`,
-		`f:2:93: vnis[0].source-validation: not allowed without table`}},
+		`f:2:93: vnis[0].source-validation: not allowed without table`,
+		`f:2:119: vnis[0].isolated: not allowed without table`}},
 	{"the table local", "kernel: {}\nvnis: [{vni: 1, table: 255}]\n", []string{`f:2:24: vnis[0].table: 255 is the table local, want another one`}},
 	{"the table default", "kernel: {}\nvnis: [{vni: 1, table: 253}]\n", []string{`f:2:24: vnis[0].table: 253 is the table default, want another one`}},
+	{"isolation of the table main", "kernel: {}\nvnis: [{vni: 1, table: 254, isolated: true}]\n", []string{`f:2:39: vnis[0].isolated: true does not go with table 254, which others go on to, want false`}},
 	{"the table of nothing", "kernel: {}\nvnis: [{vni: 1, table: 0}]\n", []string{`f:2:24: vnis[0].table: 0 is out of range (1 to 4294967295)`}},
 	{"the table of two VNIs", "kernel: {}\nvnis:\n  - {vni: 1, table: 9}\n  - {vni: 2, table: 9}\n", []string{`f:4:21: vnis[1].table: 9 is that of vnis[0] already (line 3)`}},
 	{"a table of steering", "kernel: {}\nvnis: [{vni: 1, table: 472004095}]\n", []string{`f:2:24: vnis[0].table: 472004095 is in kernel.steering-tables (472000000-472004095), want another one`}},
@@ -124,18 +127,19 @@ func TestKernelSideOfAVNIFollowsFromItsKind(t *testing.T) {
 		want       VNI // these keys only
 	}{
 		{"no table", table("{source-validation: true}", "{"+gateway+"vni: 7}"), VNI{Decapsulation: DecapOff}},
-		{"vxlan", table("{}", "{"+gateway+"vni: 7, table: 7}"), VNI{Table: 7, DecapDevice: "mb7", VXLANDevice: "vx7"}},
-		{"names", table("{}", "{"+gateway+"vni: 7, table: 7, vrf: a, decap-device: b, vxlan-device: c}"), VNI{Table: 7, VRF: "a", DecapDevice: "b", VXLANDevice: "c"}},
+		{"vxlan", table("{}", "{"+gateway+"vni: 7, table: 7}"), VNI{Table: 7, Isolated: true, DecapDevice: "mb7", VXLANDevice: "vx7"}},
+		{"no isolation", table("{}", "{"+gateway+"vni: 7, table: 7, isolated: false}"), VNI{Table: 7, DecapDevice: "mb7", VXLANDevice: "vx7"}},
+		{"names", table("{}", "{"+gateway+"vni: 7, table: 7, vrf: a, decap-device: b, vxlan-device: c}"), VNI{Table: 7, Isolated: true, VRF: "a", DecapDevice: "b", VXLANDevice: "c"}},
 		{"no bgp", "kernel: {source-validation: true}\nvnis: [{vni: 4294967295, table: 254}]\n", VNI{Table: 254, Decapsulation: DecapOff}},
-		{"validation of all", table("{source-validation: true}", "{"+gateway+"vni: 7, table: 7}"), VNI{Table: 7, DecapDevice: "mb7", VXLANDevice: "vx7", SourceValidation: true}},
-		{"validation of others", table("{source-validation: true}", "{"+gateway+"vni: 7, table: 7, source-validation: false}"), VNI{Table: 7, DecapDevice: "mb7", VXLANDevice: "vx7"}},
-		{"segments", table("{tunnel: seg6}", "{"+gateway+"vni: 7, table: 7, vrf: red, encapsulation: none}"), VNI{Table: 7, VRF: "red", Decapsulation: DecapDT46}},
-		{"segments for IPv6", table("{tunnel: seg6, decapsulation: dt6}", "{"+gateway+"vni: 7, table: 7, encapsulation: none}"), VNI{Table: 7, Decapsulation: DecapDT6}},
-		{"nobody to come from", table("{tunnel: seg6}", "{vni: 7, table: 7, encapsulation: srv6}"), VNI{Table: 7, Decapsulation: DecapOff}},
+		{"validation of all", table("{source-validation: true}", "{"+gateway+"vni: 7, table: 7}"), VNI{Table: 7, Isolated: true, DecapDevice: "mb7", VXLANDevice: "vx7", SourceValidation: true}},
+		{"validation of others", table("{source-validation: true}", "{"+gateway+"vni: 7, table: 7, source-validation: false}"), VNI{Table: 7, Isolated: true, DecapDevice: "mb7", VXLANDevice: "vx7"}},
+		{"segments", table("{tunnel: seg6}", "{"+gateway+"vni: 7, table: 7, vrf: red, encapsulation: none}"), VNI{Table: 7, Isolated: true, VRF: "red", Decapsulation: DecapDT46}},
+		{"segments for IPv6", table("{tunnel: seg6, decapsulation: dt6}", "{"+gateway+"vni: 7, table: 7, encapsulation: none}"), VNI{Table: 7, Isolated: true, Decapsulation: DecapDT6}},
+		{"nobody to come from", table("{tunnel: seg6}", "{vni: 7, table: 7, encapsulation: srv6}"), VNI{Table: 7, Isolated: true, Decapsulation: DecapOff}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := parsedFile(t, row.file).VNIs[0]
-			got := VNI{Table: v.Table, VRF: v.VRF, Decapsulation: v.Decapsulation, DecapDevice: v.DecapDevice, VXLANDevice: v.VXLANDevice, NATFrom: v.NATFrom, SourceValidation: v.SourceValidation}
+			got := VNI{Table: v.Table, VRF: v.VRF, Decapsulation: v.Decapsulation, Isolated: v.Isolated, DecapDevice: v.DecapDevice, VXLANDevice: v.VXLANDevice, NATFrom: v.NATFrom, SourceValidation: v.SourceValidation}
 			if diff := cmp.Diff(row.want, got, values...); diff != "" {
 				t.Error(diff)
 			}

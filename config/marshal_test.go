@@ -144,7 +144,7 @@ func anyKernel(t *rapid.T) *Kernel {
 		MakeDevice:        rapid.Bool().Draw(t, "make"),
 		Decapsulation:     enum[Decapsulation](t, decapsulationNames),
 		Protocol:          rapid.Uint8Range(5, 255).Draw(t, "protocol"),
-		Metric:            rapid.Uint32Min(1).Draw(t, "metric"),
+		Metric:            rapid.Uint32Range(1, IsolationMetric-1).Draw(t, "metric"),
 		NextHopObjects:    rapid.Bool().Draw(t, "objects"),
 		NextHopIDs:        NumberRange{ids, ids + rapid.Uint32Range(minNextHopIDs-1, 1999).Draw(t, "number")},
 		ResolveViaDefault: rapid.Bool().Draw(t, "default"),
@@ -176,6 +176,7 @@ func anyKernelSide(t *rapid.T, c *Config, v *VNI, i int) {
 	}
 	name := func(kind string) string { return fmt.Sprintf("%s-%d", kind, i) }
 	v.Table = rapid.Uint32Range(0, 9).Draw(t, "table")*1000 + uint32(i) + 1
+	v.Isolated = v.Table != mainTable && rapid.Bool().Draw(t, "isolated")
 	if v.Gateway.IsValid() {
 		v.Decapsulation = enum[Decapsulation](t, decapsulationNames)
 		v.SourceValidation = v.Decapsulation != DecapOff && v.Decapsulation != DecapDT6 && rapid.Bool().Draw(t, "validation")

@@ -55,6 +55,7 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 		field{"nexthops", into(&v.NextHops, oneOf[NextHops](d, nextHopsNames))},
 		field{"table", into(&v.Table, d.table)},
 		field{"vrf", into(&v.VRF, d.device)},
+		field{"isolated", into(&v.Isolated, d.boolean)},
 		field{"decapsulation", into(&v.Decapsulation, oneOf[Decapsulation](d, decapsulationNames))},
 		field{"decap-device", into(&v.DecapDevice, d.device)},
 		field{"vxlan-device", into(&v.VXLANDevice, d.device)},

@@ -5,8 +5,8 @@ package kernel
 // compares each with the kernel and makes it or puts it right, however often it
 // is called.
 //
-// What is ours says so: devices by their alias, addresses, rules, segments and
-// labels by the protocol number. Only that is changed or removed. What somebody
+// What is ours says so: devices by their alias, addresses, rules, and the routes
+// of segments, labels and isolation by the protocol number. Only that is changed or removed. What somebody
 // else made is used if it serves (it is adopted); if it does not, that is a
 // problem to show, with the way out.
 
@@ -79,6 +79,7 @@ func newDevices(cfg *config.Config, label func(rib.VNI) uint32, conn *rtnl.Conn,
 			vrf = newVRF(d.sys, v)
 			d.add(vrf)
 		}
+		d.addIsolation(v) // before anything leads packets to the table
 		d.addDecapsulation(v, vrf)
 		if v.VXLANDevice != "" {
 			x := newVXLAN(d.sys, cfg, v, vrf)
@@ -180,6 +181,9 @@ func (d *devices) event(e *rtnl.Event) bool {
 	case rtnl.AddressEvent:
 		return e.Family == unix.AF_INET6 && len(d.wanted.addrs)+len(d.wanted.segments) > 0
 	case rtnl.RouteEvent:
+		if isIsolation(&e.Route) {
+			return e.Removed && d.wanted.isolations[isolationKey{e.Route.Table, e.Route.Prefix}]
+		}
 		return e.Removed && e.Route.Table == mainTable && e.Route.Prefix.IsSingleIP() && d.wanted.segments[e.Route.Prefix.Addr()]
 	case rtnl.NeighborEvent:
 		return slices.ContainsFunc(d.links, func(l *device) bool { return l.kind == "vxlan" && l.index == e.Device })

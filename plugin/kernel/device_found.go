@@ -57,17 +57,18 @@ func (f *found) vrfOf(index int) string {
 
 // wanted says which pieces there should be.
 type wanted struct {
-	links    map[string]bool
-	rules    map[ruleKey]bool
-	addrs    map[netip.Addr]bool
-	segments map[netip.Addr]bool
-	labels   map[uint32]bool
+	links      map[string]bool
+	rules      map[ruleKey]bool
+	addrs      map[netip.Addr]bool
+	segments   map[netip.Addr]bool
+	labels     map[uint32]bool
+	isolations map[isolationKey]bool
 }
 
 func newWanted() wanted {
 	return wanted{
 		links: map[string]bool{}, rules: map[ruleKey]bool{}, addrs: map[netip.Addr]bool{},
-		segments: map[netip.Addr]bool{}, labels: map[uint32]bool{},
+		segments: map[netip.Addr]bool{}, labels: map[uint32]bool{}, isolations: map[isolationKey]bool{},
 	}
 }
 
@@ -83,6 +84,8 @@ func (w *wanted) add(p piece) {
 		w.addrs[p.addr] = true
 	case *segment:
 		w.segments[p.addr()] = true
+	case *isolation:
+		w.isolations[p.key()] = true
 	case *labelRoute:
 		w.labels[p.route.Label] = true
 	}

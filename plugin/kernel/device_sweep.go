@@ -41,9 +41,10 @@ func (d *devices) remove() error {
 	return errors.Join(append(errs, d.clear(newWanted()))...)
 }
 
-// clear removes everything that carries our marks and is not wanted.
+// clear removes everything that carries our marks and is not wanted. What keeps
+// packets in a table goes last.
 func (d *devices) clear(w wanted) error {
-	return errors.Join(d.clearAddrs(w), d.clearRoutes(w), d.clearRules(w), d.clearLinks(w))
+	return errors.Join(d.clearAddrs(w), d.clearRoutes(w), d.clearRules(w), d.clearLinks(w), d.clearIsolations(w))
 }
 
 func (d *devices) clearAddrs(w wanted) error {

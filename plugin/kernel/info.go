@@ -46,11 +46,11 @@ type NextHopInfo struct {
 	Gateway   netip.Addr
 }
 
-// DeviceInfo is a network interface, an address, a rule or a segment that the
-// VNIs need.
+// DeviceInfo is a network interface, an address, a rule or a route that VNIs
+// need beside those of their tables.
 type DeviceInfo struct {
 	Name    string
-	Kind    string  // "vrf", "vxlan", "ip6tnl", "address", "rule", "segment", "label"
+	Kind    string  // "vrf", "vxlan", "ip6tnl", "address", "rule", "segment", "label", "unreachable"
 	VNI     rib.VNI // 0: of all
 	Ours    bool    // made by us, not found
 	OK      bool

@@ -17,6 +17,7 @@ func (b *Batch) Len() int { return len(b.ends) }
 
 const (
 	flagsAdd     = unix.NLM_F_REQUEST | unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	flagsPrepend = unix.NLM_F_REQUEST | unix.NLM_F_CREATE
 	flagsReplace = unix.NLM_F_REQUEST | unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	flagsDelete  = unix.NLM_F_REQUEST
 )
@@ -25,6 +26,13 @@ const (
 // table, prefix and metric, whose ever it is.
 func (b *Batch) AddRoute(r *Route) int {
 	return b.added(r.append(b.b, unix.RTM_NEWROUTE, flagsAdd))
+}
+
+// PrependRoute adds a route, before those with the same table, prefix and metric
+// that are other ones. It is refused with EEXIST if it is there already; of IPv6
+// whosever it is.
+func (b *Batch) PrependRoute(r *Route) int {
+	return b.added(r.append(b.b, unix.RTM_NEWROUTE, flagsPrepend))
 }
 
 // ReplaceRoute adds a route, or puts it in the place of the one with the same

@@ -17,6 +17,7 @@ type RouteFilter struct {
 	Family   uint8 // AF_INET or AF_INET6
 	Table    uint32
 	Protocol uint8
+	Type     uint8 // RTN_*
 }
 
 // Routes visits the routes of IPv4 and IPv6 that the filter says. The Route
@@ -59,7 +60,7 @@ func (c *Conn) Routes(f RouteFilter, restart func(), visit func(*Route) error) e
 // request is the request for a dump of a family. The kernel filters.
 func (f RouteFilter) request(family uint8) []byte {
 	b := begin(nil, unix.RTM_GETROUTE, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	b = append(b, family, 0, 0, 0, 0, f.Protocol, 0, 0)
+	b = append(b, family, 0, 0, 0, 0, f.Protocol, 0, f.Type)
 	b = binary.NativeEndian.AppendUint32(b, 0) // without RTM_F_CLONED: no cached results
 	if f.Table != 0 {
 		b = appendUint32(b, unix.RTA_TABLE, f.Table)
@@ -69,7 +70,7 @@ func (f RouteFilter) request(family uint8) []byte {
 
 // wants does what the kernel may not have done.
 func (f RouteFilter) wants(r *Route) bool {
-	return (f.Table == 0 || r.Table == f.Table) && (f.Protocol == 0 || r.Protocol == f.Protocol)
+	return (f.Table == 0 || r.Table == f.Table) && (f.Protocol == 0 || r.Protocol == f.Protocol) && (f.Type == 0 || r.Type == f.Type)
 }
 
 // LabelRoutes visits the MPLS routes that LabelRoute can say; otherwise as
