@@ -9,7 +9,7 @@ import (
 
 // Info is the state of the kernel side at one moment.
 type Info struct {
-	Synced   bool      // all that the tables said when it was looked at last is in the kernel
+	Synced   bool      // all that the tables said when it was looked at last is in the kernel, but for conflicts
 	Swept    bool      // what an earlier run left and nobody claimed is gone
 	Since    time.Time // of Synced
 	Objects  bool      // next hop objects are in use
