@@ -193,6 +193,7 @@ func (f *fib) flush(now time.Time) error {
 	if err := f.settle(now); err != nil {
 		return err
 	}
+	many := len(f.dirty) > batchSize
 	for len(f.dirty) > 0 {
 		some := f.dirty[:min(len(f.dirty), batchSize)]
 		f.changes = f.changes[:0]
@@ -214,7 +215,9 @@ func (f *fib) flush(now time.Time) error {
 			return err
 		}
 	}
-	f.dirty = nil
+	if f.dirty = nil; many {
+		f.queued = map[key]struct{}{} // a Go map does not shrink
+	}
 	return f.reclaim()
 }
 
