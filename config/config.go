@@ -153,6 +153,7 @@ type Kernel struct {
 	Drain             time.Duration // drain: how long packets are forwarded after everything was withdrawn, when draining, 0s to 1h; default 10s
 	Cleanup           bool          // cleanup: all that is ours is removed from the kernel at the end; default false
 	IPv4Only          bool          // no key, of the client command only: IPv6 routes are left out
+	RoutesOnly        bool          // no key, of the client command only: device is somebody else's, and nothing but routes and next hop objects is made
 }
 
 // IsolationMetric is that of the default routes that isolate a table, which the

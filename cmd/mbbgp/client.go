@@ -40,8 +40,10 @@ With --install-routes, the routes of a VNI are installed in a table of the
 kernel, as metalbond's client does and with the same look in 'ip route', but for
 the id of the next hop object. IPv6 prefixes may have several next hops, too;
 routes of an earlier run, of metalbond's as well, serve until they are announced
-again, for 10s at most; load balancer targets are not installed, and NAT port
-ranges are steered by destination port.`
+again, for 10s at most. Load balancer targets are not installed, and packets to
+an address with NAT port ranges are shared by those who have one. Several clients
+may install routes in a network namespace, beside a bridge as well, each in
+tables of its own.`
 
 const clientExample = `  mbbgp client --server [2001:db8::a]:4711 --subscribe 100
   mbbgp client -s a.example:4711 -s b.example:4711 --subscribe 100,200 --json

@@ -65,6 +65,7 @@ func (f *installFlags) configure(cfg *config.Config) error {
 	k.Settle = 10 * time.Second
 	k.Cleanup = f.cleanup
 	k.IPv4Only = f.ipv4Only
+	k.RoutesOnly = true
 	cfg.Kernel = k
 	return nil
 }

@@ -37,7 +37,12 @@ func Cleanup(cfg *config.Config, log logrus.FieldLogger) error {
 		return fmt.Errorf("kernel: cleanup: %w", err)
 	}
 	defer steering.close()
-	if err := errors.Join(f.removeRoutes(), steering.remove(), f.removeObjects(), devices.remove()); err != nil {
+	if cfg.Kernel.RoutesOnly {
+		err = errors.Join(f.removeRoutes(), f.removeObjects())
+	} else {
+		err = errors.Join(f.removeRoutes(), steering.remove(), f.removeObjects(), devices.remove())
+	}
+	if err != nil {
 		return fmt.Errorf("kernel: cleanup: %w", err)
 	}
 	return nil

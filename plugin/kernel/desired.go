@@ -43,12 +43,12 @@ func (f *fib) desired(vni rib.VNI, p netip.Prefix) []hop {
 	return list
 }
 
-// targets appends the hops of the paths of a type. What this process announces
-// itself is here already, and nothing to send away.
+// targets appends the hops of the paths of a type. What a client announces is
+// here already, and nothing to send away.
 func (f *fib) targets(dst []hop, p netip.Prefix, kind rib.NextHopType) []hop {
 	for i := range f.paths {
 		nh := &f.paths[i].NextHop
-		if nh.Type != kind || !nh.Target.IsValid() || f.paths[i].Source == rib.Static {
+		if nh.Type != kind || !nh.Target.IsValid() || f.cfg.RoutesOnly && f.paths[i].Source == rib.Static {
 			continue
 		}
 		if owner, own := f.own[nh.Target]; own {

@@ -29,6 +29,7 @@ type device struct {
 	manual string                        // not "": it is not made, and this is how somebody else does it
 	check  func(have netlink.Link) error // whether one that is there can serve, up to what can be changed
 	hint   string                        // what to do if the kernel cannot make it
+	others bool                          // it is somebody else's, whatever its alias says
 
 	index int    // interface index; 0: not there, or it does not serve
 	kind  string // of what is there
@@ -52,7 +53,7 @@ func (d *device) info() DeviceInfo {
 func (d *device) reconcile(f *found) (changed bool, err error) {
 	d.index = 0
 	have := f.links[d.name()]
-	d.ours = have != nil && have.Attrs().Alias == d.alias()
+	d.ours = !d.others && have != nil && have.Attrs().Alias == d.alias()
 	if have != nil {
 		if err := d.check(have); err != nil {
 			if !d.ours {

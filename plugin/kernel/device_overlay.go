@@ -21,7 +21,7 @@ import (
 // the packet inside: of packets that are forwarded in the VNI's table first, and
 // only if that has no IPv6 route for it, not even a default one, in the main one.
 func newOverlay(sys *sockets, k *config.Kernel, objects bool) *device {
-	d := &device{sys: sys}
+	d := &device{sys: sys, others: k.RoutesOnly}
 	if k.Tunnel == config.TunnelSeg6 {
 		d.want, d.kind = &netlink.Dummy{LinkAttrs: newAttrs(k.Device)}, "dummy"
 		d.hint = "modprobe dummy, or name another one in kernel.device that stays up"

@@ -58,9 +58,11 @@ func newFeeds(cfg *config.Config, f *fib) *feeds {
 		nat := &natTable{vni: t.vni, from: append([]rib.VNI{t.vni}, numbers(of.NATFrom)...)}
 		own := at(metalbond, t.vni)
 		own.tables = append(own.tables, t)
-		for _, vni := range nat.from {
-			source := at(metalbond, vni)
-			source.ranges = append(source.ranges, nat)
+		if !cfg.Kernel.RoutesOnly { // or nothing is steered
+			for _, vni := range nat.from {
+				source := at(metalbond, vni)
+				source.ranges = append(source.ranges, nat)
+			}
 		}
 		// A leaked route keeps its next hop: the gateway address of its VNI.
 		for _, vni := range append([]rib.VNI{t.vni}, numbers(of.ImportFrom)...) {
