@@ -14,11 +14,16 @@ import (
 
 // Cleanup removes from the kernel all that is ours: routes, NAT steering, next
 // hop objects, and the devices, addresses, rules and segments that we made; what
-// it was, is logged. No Kernel of the same configuration may run.
+// it was, is logged. It is an error if a Kernel of the same configuration runs.
 func Cleanup(cfg *config.Config, log logrus.FieldLogger) error {
 	if cfg.Kernel == nil {
 		return nil
 	}
+	lock, err := acquire(cfg)
+	if err != nil {
+		return fmt.Errorf("kernel: cleanup: %w", err)
+	}
+	defer lock.release()
 	conn, err := rtnl.Dial()
 	if err != nil {
 		return fmt.Errorf("kernel: cleanup: %w", err)

@@ -98,8 +98,10 @@ func (d *devices) add(p piece) {
 	d.pieces = append(d.pieces, &placed{piece: p})
 	switch p := p.(type) {
 	case *device:
+		p.protocol = d.cfg.Protocol
 		d.links = append(d.links, p)
 	case *vxlan:
+		p.device.protocol = d.cfg.Protocol
 		d.links = append(d.links, p.device)
 	}
 	d.wanted.add(p)

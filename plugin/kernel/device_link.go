@@ -11,25 +11,26 @@ import (
 	"mbbgp/rib"
 )
 
-// The aliases of devices that we have made (IFLA_IFALIAS).
-const (
-	alias       = "mbbgp"
-	aliasFormat = alias + " vni %d"
-)
+// aliasOf returns the alias (IFLA_IFALIAS) of the devices that a process with a
+// protocol number has made. Those of a VNI have the VNI behind it.
+func aliasOf(protocol uint8) string { return fmt.Sprintf("mbbgp %d", protocol) }
+
+const aliasVNI = " vni "
 
 // addrGenModeNone is IN6_ADDR_GEN_MODE_NONE: no link-local address.
 const addrGenModeNone = 1
 
 // device is a network interface that has to be there.
 type device struct {
-	sys    *sockets
-	want   netlink.Link                  // as it is made: name, kind and what belongs to it
-	vni    rib.VNI                       // 0: of all
-	master *device                       // VRF that it is in; nil: none
-	manual string                        // not "": it is not made, and this is how somebody else does it
-	check  func(have netlink.Link) error // whether one that is there can serve, up to what can be changed
-	hint   string                        // what to do if the kernel cannot make it
-	others bool                          // it is somebody else's, whatever its alias says
+	sys      *sockets
+	want     netlink.Link                  // as it is made: name, kind and what belongs to it
+	vni      rib.VNI                       // 0: of all
+	master   *device                       // VRF that it is in; nil: none
+	manual   string                        // not "": it is not made, and this is how somebody else does it
+	check    func(have netlink.Link) error // whether one that is there can serve, up to what can be changed
+	hint     string                        // what to do if the kernel cannot make it
+	protocol uint8
+	others   bool // it is somebody else's, whatever its alias says
 
 	index int    // interface index; 0: not there, or it does not serve
 	kind  string // of what is there
@@ -40,9 +41,9 @@ func (d *device) name() string { return d.want.Attrs().Name }
 
 func (d *device) alias() string {
 	if d.vni == 0 {
-		return alias
+		return aliasOf(d.protocol)
 	}
-	return fmt.Sprintf(aliasFormat, d.vni)
+	return fmt.Sprint(aliasOf(d.protocol), aliasVNI, d.vni)
 }
 
 func (d *device) info() DeviceInfo {

@@ -35,7 +35,7 @@ func (d *devices) remove() error {
 	for _, x := range d.vxlans {
 		x.vteps = vteps{}
 		have := f.links[x.name()]
-		if have == nil || isOurs(have) || x.check(have) != nil {
+		if have == nil || d.isOurs(have) || x.check(have) != nil {
 			continue
 		}
 		x.index, x.ours = have.Attrs().Index, false
@@ -135,7 +135,7 @@ func (d *devices) clearLinks(w wanted) error {
 	for _, vrfs := range []bool{false, true} {
 		for _, l := range links {
 			a := l.Attrs()
-			if (l.Type() == "vrf") != vrfs || !isOurs(l) || w.links[a.Name] {
+			if (l.Type() == "vrf") != vrfs || !d.isOurs(l) || w.links[a.Name] {
 				continue
 			}
 			if err := d.sys.LinkDel(l); err != nil {
@@ -149,7 +149,7 @@ func (d *devices) clearLinks(w wanted) error {
 }
 
 // isOurs reports whether we have made a device, for whatever VNI.
-func isOurs(l netlink.Link) bool {
-	a := l.Attrs().Alias
-	return a == alias || strings.HasPrefix(a, alias+" vni ")
+func (d *devices) isOurs(l netlink.Link) bool {
+	a, ours := l.Attrs().Alias, aliasOf(d.cfg.Protocol)
+	return a == ours || strings.HasPrefix(a, ours+aliasVNI)
 }

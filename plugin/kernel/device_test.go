@@ -144,12 +144,12 @@ func TestAllThatAVNINeedsIsMade(t *testing.T) {
 	if n := reconciled(t, d); n != 0 {
 		t.Errorf("restored %d, nothing had been there before", n)
 	}
-	wantText(t, says(t, "ip -d link show overlay"), "UP", "ip6tnl external", "alias mbbgp")
-	wantText(t, says(t, "ip -d link show red"), "UP", "vrf table 1007", "alias mbbgp vni 7")
+	wantText(t, says(t, "ip -d link show overlay"), "UP", "ip6tnl external", "alias mbbgp 254")
+	wantText(t, says(t, "ip -d link show red"), "UP", "vrf table 1007", "alias mbbgp 254 vni 7")
 	wantText(t, says(t, "ip -d link show mb7"), "UP", "master red", "ip6tnl any remote any local 2001:db8:ff::7",
-		"encaplimit none", "addrgenmode none", "alias mbbgp vni 7")
+		"encaplimit none", "addrgenmode none", "alias mbbgp 254 vni 7")
 	wantText(t, says(t, "ip -d link show vx7"), "UP", "master red", "vxlan id 7 local 192.0.2.1", "dstport 4789",
-		"nolearning", "link/ether 02:00:c0:00:02:01", "addrgenmode none", "alias mbbgp vni 7")
+		"nolearning", "link/ether 02:00:c0:00:02:01", "addrgenmode none", "alias mbbgp 254 vni 7")
 	wantText(t, says(t, "ip -d -6 addr show dev lo"), "2001:db8:ff::7/128")
 	for _, i := range d.info() {
 		if !i.Ours {

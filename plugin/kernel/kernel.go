@@ -68,22 +68,28 @@ var groups = []uint32{
 
 // Run keeps the kernel in step until ctx ends, and returns nil then. All stays
 // as it is in the kernel at the end; Cleanup is for afterwards. Run is called
-// once; its sockets are in the network namespace of the thread that calls it.
+// once; its sockets are in the network namespace of the thread that calls it. It
+// is an error if somebody else runs there who would take what is ours for his.
 func (k *Kernel) Run(ctx context.Context) error {
+	lock, err := acquire(k.cfg)
+	if err != nil {
+		return fmt.Errorf("kernel: %w", err)
+	}
+	defer lock.release()
 	conn, err := rtnl.Dial()
 	if err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
 	defer conn.Close()
-	listener, err := rtnl.Listen([]uint32{conn.Port()}, groups...)
-	if err != nil {
-		return fmt.Errorf("kernel: %w", err)
-	}
 	scanner, err := rtnl.Dial()
 	if err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}
 	defer scanner.Close()
+	listener, err := rtnl.Listen([]uint32{conn.Port()}, groups...)
+	if err != nil {
+		return fmt.Errorf("kernel: %w", err)
+	}
 	events := make(chan *rtnl.Event, 1024)
 	heard := make(chan error, 1)
 	go func() { heard <- hear(listener, events) }()
