@@ -350,7 +350,7 @@ func (f *fib) reclaim() error {
 	}
 	for _, h := range f.gone {
 		if err := f.devices.removeVTEP(h); err != nil {
-			f.log.WithError(err).WithField("vtep", h.target).Warn("Could not remove a VTEP")
+			f.log.WithError(err).WithField("vtep", h.target).Warn("could not remove a VTEP")
 		}
 	}
 	f.gone = f.gone[:0]

@@ -106,7 +106,7 @@ func (k *Kernel) sweep(now time.Time) {
 	k.steering.sweep()
 	k.steer = now
 	if err := k.devices.sweep(); err != nil {
-		k.log.WithError(err).Warn("Could not remove all that an earlier run left")
+		k.log.WithError(err).Warn("could not remove all that an earlier run left")
 	}
 }
 

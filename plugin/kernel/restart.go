@@ -64,7 +64,7 @@ func (f *fib) sweep() {
 		if t.unclaimed == 0 {
 			continue
 		}
-		f.log.WithField("vni", t.vni).WithField("routes", t.unclaimed).Info("Removing routes of an earlier run that nobody announces any more")
+		f.log.WithField("vni", t.vni).WithField("routes", t.unclaimed).Info("removing routes of an earlier run that nobody announces any more")
 		t.installed.all(func(p netip.Prefix, n uint32) {
 			if n&unclaimed != 0 {
 				f.look(t, p)

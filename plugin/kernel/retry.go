@@ -146,7 +146,7 @@ func (f *fib) fail(k key, x failure) {
 	t.failed[k.prefix] = x
 	if t.lastError == "" {
 		f.log.WithFields(logrus.Fields{"vni": t.vni, "prefix": k.prefix}).WithError(x.err).
-			Warn("Routes do not get into the kernel, and are tried again")
+			Warn("routes do not get into the kernel, and are tried again")
 	}
 	t.lastError = x.err.Error()
 }
@@ -165,7 +165,7 @@ func (f *fib) clear(t *table, p netip.Prefix) {
 	if len(t.failed) == 0 {
 		t.failed = map[netip.Prefix]failure{} // a Go map does not shrink
 		t.lastError = ""
-		f.log.WithField("vni", t.vni).Info("All routes are in the kernel")
+		f.log.WithField("vni", t.vni).Info("all routes are in the kernel")
 	}
 }
 

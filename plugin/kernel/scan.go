@@ -108,9 +108,9 @@ func (f *fib) pause(fight bool) {
 	}
 	switch {
 	case x.pause >= fightPause && before < fightPause:
-		f.log.Warn("Somebody else changes our routes or next hops again and again: they are put right less often")
+		f.log.Warn("somebody else changes our routes or next hops again and again: they are put right less often")
 	case x.pause < fightPause && before >= fightPause:
-		f.log.Info("Nobody else changes our routes and next hops any more")
+		f.log.Info("nobody else changes our routes and next hops any more")
 	}
 }
 
