@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,25 +102,70 @@ func TestLoadsEndWithEverybodyKnowingEverything(t *testing.T) {
 }
 
 func TestBareServerTellsEverybody(t *testing.T) {
-	b, err := NewBare(netip.MustParseAddrPort("127.0.0.1:0"), 1000) // cuts frames
+	for _, l := range Loads() {
+		if l.Name != "fanout" && l.Name != "sync" {
+			continue // bare never forgets, and echoes
+		}
+		t.Run(l.Name, func(t *testing.T) {
+			b, err := NewBare(netip.MustParseAddrPort("127.0.0.1:0"), 1000) // cuts frames
+			if err != nil {
+				t.Fatal(err)
+			}
+			run(t, b.Run)
+			got, err := l.Run(t.Context(), &Server{Address: b.Address().String()}, small)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got[0].Deliveries != 4*500 {
+				t.Errorf("%d deliveries", got[0].Deliveries)
+			}
+		})
+	}
+}
+
+// Routes that somebody else has announced are not mixed with those of a load.
+func TestVNIsThatAreInUseAreAnError(t *testing.T) {
+	server := serve(t)
+	options := small
+	options.Patience = 50 * time.Millisecond
+	r := &load{Options: options, ctx: t.Context(), server: server}
+	var err error
+	if r.loop, err = newLoop(options.Patience, options.Keepalive); err != nil {
+		t.Fatal(err)
+	}
+	defer r.loop.close()
+	if _, err := r.stand(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Loads()[0].Run(t.Context(), server, options)
+	if err == nil || !strings.Contains(err.Error(), "knows 500 routes and should know 0") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// A session that the server ends is an error that says whose it was.
+func TestServerThatEndsIsAnError(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	b, err := NewBare(netip.MustParseAddrPort("127.0.0.1:0"), 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, b.Run)
+	run(t, func(context.Context) error { return b.Run(ctx) })
+	options := small
+	options.Duration = time.Minute
+	options.Progress = func(what string, _ uint64) {
+		if what == "idle" {
+			cancel()
+		}
+	}
 	for _, l := range Loads() {
-		if l.Name != "fanout" && l.Name != "latency" {
-			continue // what bare cannot: it tells all that was ever said
+		if l.Name != "idle" {
+			continue
 		}
-		options := small
-		options.Routes.VNI = 7
-		got, err := l.Run(t.Context(), &Server{Address: b.Address().String()}, options)
-		if err != nil {
-			t.Fatalf("%s: %v", l.Name, err)
+		_, err := l.Run(t.Context(), &Server{Address: b.Address().String()}, options)
+		if err == nil || !strings.Contains(err.Error(), ", after 0 updates out and 0 in: closed by the server") {
+			t.Errorf("error is %v", err)
 		}
-		if got[0].Deliveries != 4*500 {
-			t.Errorf("%s: %d deliveries", l.Name, got[0].Deliveries)
-		}
-		break
 	}
 }
 
