@@ -126,17 +126,17 @@ func TestBareServerTellsEverybody(t *testing.T) {
 // Routes that somebody else has announced are not mixed with those of a load.
 func TestVNIsThatAreInUseAreAnError(t *testing.T) {
 	server := serve(t)
-	options := small
-	options.Patience = 50 * time.Millisecond
-	r := &load{Options: options, ctx: t.Context(), server: server}
+	r := &load{Options: small, ctx: t.Context(), server: server}
 	var err error
-	if r.loop, err = newLoop(options.Patience, options.Keepalive); err != nil {
+	if r.loop, err = newLoop(small.Patience, small.Keepalive); err != nil {
 		t.Fatal(err)
 	}
 	defer r.loop.close()
 	if _, err := r.stand(); err != nil {
 		t.Fatal(err)
 	}
+	options := small
+	options.Patience = time.Second
 	_, err = Loads()[0].Run(t.Context(), server, options)
 	if err == nil || !strings.Contains(err.Error(), "knows 500 routes and should know 0") {
 		t.Errorf("error is %v", err)
