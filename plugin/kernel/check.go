@@ -62,6 +62,7 @@ func examine(cfg *config.Config, m *machine) []Finding {
 		c.forwarding()
 		c.reversePath()
 		c.segments()
+		c.defaults()
 		c.labels()
 		c.hashing()
 		c.objects()
@@ -69,6 +70,7 @@ func examine(cfg *config.Config, m *machine) []Finding {
 		c.devices()
 		c.source()
 		c.gateways()
+		c.answers()
 		c.sizes()
 	}
 	return c.findings

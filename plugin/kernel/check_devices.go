@@ -21,6 +21,7 @@ type link struct {
 	up       bool
 	external bool   // ip6tnl: in external mode
 	table    uint32 // vrf
+	master   int    // interface index of the VRF or bridge that it is in; 0: none
 }
 
 // linkAddr is an IPv6 address of the machine.
@@ -73,7 +74,7 @@ func (m *machine) readDevices(cfg *config.Config) {
 
 func newLink(l netlink.Link) link {
 	a := l.Attrs()
-	n := link{name: a.Name, index: a.Index, kind: l.Type(), mtu: a.MTU, up: a.Flags&net.FlagUp != 0}
+	n := link{name: a.Name, index: a.Index, kind: l.Type(), mtu: a.MTU, up: a.Flags&net.FlagUp != 0, master: a.MasterIndex}
 	switch l := l.(type) {
 	case *netlink.Ip6tnl:
 		n.external = l.FlowBased
@@ -221,6 +222,7 @@ func (c *examination) sizes() {
 			overhead = overheadVXLAN6
 		}
 	}
+	c.tunnelSize(inner, source)
 	if len(c.underlay) == 0 {
 		c.bad(LevelWarning, "no underlay device found", "no route leads to neighbors, servers or by default: MTU not looked at", "")
 	}

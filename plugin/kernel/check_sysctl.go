@@ -135,6 +135,11 @@ func (c *examination) labels() {
 	if highest == 0 {
 		return
 	}
+	if highest >= mostLabels {
+		c.bad(LevelError, fmt.Sprintf("label %d is too high", highest),
+			fmt.Sprintf("Linux takes labels up to %d: want another one, or less of mpls.labels", mostLabels-1), "")
+		highest = mostLabels - 1
+	}
 	c.parameter(LevelError, "net.mpls.platform_labels", atLeast(int(highest)+1), int(highest)+1,
 		fmt.Sprintf("packets with our labels, up to %d, are dropped", highest))
 	for _, device := range c.underlay {

@@ -46,10 +46,10 @@ func goodMachine(cfg *config.Config) *machine {
 		links: []link{
 			{name: "lo", index: 1, mtu: 65536, up: true},
 			{name: "eth0.100", index: 2, mtu: 9000, up: true},
-			{name: "overlay", index: 3, kind: "ip6tnl", mtu: 1452, up: true, external: true},
+			{name: "overlay", index: 3, kind: "ip6tnl", mtu: 1500, up: true, external: true},
 			{name: "red", index: 4, kind: "vrf", up: true, table: 100},
 		},
-		addrs:    []linkAddr{{prefixOf("2001:db8::1/128"), "lo"}},
+		addrs:    []linkAddr{{prefixOf("2001:db8::1/128"), "lo"}, {prefixOf("fd00::1/128"), "red"}},
 		underlay: []string{"eth0.100"},
 	}
 	for _, f := range featuresOf(cfg) {
@@ -175,7 +175,33 @@ func TestEachLackIsFoundAndHasARemedy(t *testing.T) {
 		}, Finding{Level: LevelWarning, What: "MTU 1560 of eth0.100", Why: "1500 (the usual MTU) and 70 of vxlan are 1570", Remedy: "ip link set eth0.100 mtu 1570"}},
 		{"an MTU too small for the tunnel", func(cfg *config.Config, m *machine) {
 			cfg.VNIs[0].VXLANDevice, cfg.Kernel.MTU = "", 8961
+			m.links[2].mtu = 8961
 		}, Finding{Level: LevelWarning, What: "MTU 9000 of eth0.100", Why: "8961 (kernel.mtu) and 40 of ip6tnl are 9001", Remedy: "ip link set eth0.100 mtu 9001"}},
+		{"an MTU of the tunnel that is too small for the usual packets", func(_ *config.Config, m *machine) { m.links[2].mtu = 1452 },
+			Finding{Level: LevelWarning, What: "MTU 1452 of overlay", Remedy: "ip link set overlay mtu 1500"}},
+		{"a tunnel that will have the MTU of Linux", func(cfg *config.Config, m *machine) {
+			cfg.Kernel.MakeDevice = true
+			m.links[2].name = "other"
+		}, Finding{Level: LevelWarning, What: "MTU 1452 of overlay"}},
+		{"a VRF without an IPv6 address", func(_ *config.Config, m *machine) { m.addrs[1].prefix = prefixOf("fe80::1/64") },
+			Finding{Level: LevelWarning, What: "red has no IPv6 address", Remedy: "ip addr add ADDRESS/128 dev red"}},
+		{"an IPv6 default route that packets to segments would follow", func(cfg *config.Config, m *machine) {
+			cfg.Kernel.Tunnel = config.TunnelSeg6
+			m.features[featureSeg6] = support{tried: true}
+			cfg.VNIs[0].Originate = []config.Originate{{Prefix: prefixOf("::/0")}}
+			cfg.VNIs[1].Import.Prefixes = []config.PrefixRule{{Prefix: prefixOf("::/0")}}
+		}, Finding{Level: LevelWarning, What: "VNI 100 originates ::/0"}},
+		{"an import of one", func(cfg *config.Config, m *machine) {
+			cfg.Kernel.Tunnel = config.TunnelSeg6
+			m.features[featureSeg6] = support{tried: true}
+			cfg.VNIs[0].Family = config.VNIFamilyUnicast
+		}, Finding{Level: LevelWarning, What: "VNI 200 imports ::/0 if it comes"}},
+		{"a label that Linux has not", func(cfg *config.Config, m *machine) {
+			cfg.VNIs[1].Label = 1048575
+			m.files.(fstest.MapFS)["proc/sys/net/mpls/platform_labels"] = &fstest.MapFile{Data: []byte("1048575\n")}
+		}, Finding{Level: LevelError, What: "label 1048575 is too high", Why: "Linux takes labels up to 1048574: want another one, or less of mpls.labels"}},
+		{"few labels for the last one that Linux has", func(cfg *config.Config, m *machine) { cfg.VNIs[1].Label = 1048574 },
+			Finding{Level: LevelError, What: "net.mpls.platform_labels is 200000", Remedy: "sysctl -w net.mpls.platform_labels=1048575"}},
 		{"no underlay", func(cfg *config.Config, m *machine) { m.underlay = nil },
 			Finding{Level: LevelWarning, What: "no underlay device found"}},
 	} {

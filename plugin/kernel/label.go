@@ -61,6 +61,9 @@ func (l *labelRoute) reconcile(f *found) (changed bool, err error) {
 
 // checkMPLS says what keeps the kernel from taking packets with a label.
 func checkMPLS(label uint32) error {
+	if label >= mostLabels {
+		return fmt.Errorf("Linux takes labels up to %d, want another one", mostLabels-1)
+	}
 	most := sysctl("net/mpls/platform_labels")
 	if most == "" {
 		return errors.New("the kernel has no MPLS: modprobe mpls_router")
@@ -80,5 +83,5 @@ func checkMPLS(label uint32) error {
 	return errors.New("no device takes packets with labels: sysctl -w net.mpls.conf.DEVICE.input=1 for each that faces the fabric")
 }
 
-// mostLabels is the largest value of platform_labels.
+// mostLabels is the largest value of platform_labels, which labels are below.
 const mostLabels = 1<<20 - 1
