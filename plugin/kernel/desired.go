@@ -69,7 +69,7 @@ func (f *fib) fabric(dst []hop, vni rib.VNI, p netip.Prefix, discard bool) []hop
 	f.offers = f.rib.Fabric.Visible(f.offers[:0], vni, p)
 	for i := range f.offers {
 		if nh := &f.offers[i].NextHop; !discard || !nh.Target.IsValid() {
-			dst = append(dst, f.offered(vni, nh))
+			dst = append(dst, f.offered(vni, nh, p.Addr().Is6()))
 		}
 	}
 	return dst

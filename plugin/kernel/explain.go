@@ -59,8 +59,8 @@ func (f *fib) hopInfo(n uint32, names map[int]string) NextHopInfo {
 		return info
 	}
 	r := f.underlay.state(x.target)
-	info.Reachable, info.Gateway = r.Reachable, r.Gateway
-	if r.Reachable {
+	info.Reachable, info.Gateway = r.Reachable && x.problem != errGateway4, r.Gateway
+	if info.Reachable {
 		info.Device = names[r.Device]
 	}
 	return info

@@ -25,6 +25,7 @@ type hop struct {
 	vni    rib.VNI    // vtepHop: whose VXLAN device is used; plainHop and labelHop: 0
 	mac    [6]byte    // vtepHop: inner destination address
 	label  uint32     // vtepHop: VNI on the wire; labelHop: the label
+	ip6    bool       // plainHop and labelHop to an IPv4 address: of IPv6 routes, which cannot have an IPv4 gateway
 }
 
 // portRange is a part of the destination ports of a NAT address, and who owns

@@ -24,7 +24,7 @@ type hopState struct {
 	id        uint32              // of its next hop object; 0: none yet
 	made      bool                // the kernel has it, as kernel says
 	kernel    rtnl.Hop
-	reachable bool // the underlay leads to its target
+	reachable bool // the underlay leads to its target, by a way that can be used
 	vtep      bool // its VTEP was added to the device
 	stale     bool // it is in hops.stale
 	problem   error
@@ -109,6 +109,7 @@ func (h *hops) touchAll(match func(*hopState) bool) {
 var (
 	errUnreachable = errors.New("the underlay has no route to it")
 	errLocal       = errors.New("it is an address of this machine")
+	errGateway4    = errors.New("the underlay leads to it by an IPv4 gateway, which no IPv6 route can have")
 )
 
 // object returns what the next hop object of a hop is to say.
@@ -143,6 +144,9 @@ func (h *hops) object(x *hopState, r rtnl.Resolution) (rtnl.Hop, error) {
 	if !gateway.IsValid() {
 		gateway = x.target
 	}
+	if x.ip6 && gateway.Is4() {
+		return rtnl.Hop{}, errGateway4
+	}
 	o := rtnl.Hop{Device: r.Device, Gateway: gateway.WithZone("")}
 	if x.kind == labelHop {
 		o.Encap = rtnl.Encap{Kind: rtnl.EncapMPLS, Label: x.label}
@@ -170,8 +174,8 @@ func (h *hops) settle(now time.Time) error {
 			continue
 		}
 		r := f.underlay.state(x.target)
-		x.reachable = r.Reachable
 		o, err := h.object(x, r)
+		x.reachable = r.Reachable && err == nil
 		if x.problem = err; err != nil || x.made && x.kernel == o {
 			continue
 		}
@@ -279,17 +283,18 @@ func (f *fib) release(x hop) {
 
 // offered returns the hop of what the fabric offers for packets of a VNI. What it
 // says tells how they go there: a VNI may have routes of another encapsulation
-// than its own ones.
-func (f *fib) offered(vni rib.VNI, nh *rib.NextHop) hop {
+// than its own ones. ip6 says that the packets are of IPv6.
+func (f *fib) offered(vni rib.VNI, nh *rib.NextHop, ip6 bool) hop {
+	ip6 = ip6 && nh.Target.Is4()
 	switch {
 	case !nh.Target.IsValid():
 		return hop{kind: discardHop}
 	case nh.MAC != [6]byte{}:
 		return hop{kind: vtepHop, target: nh.Target, vni: vni, mac: nh.MAC, label: nh.Label}
 	case nh.Label != 0:
-		return hop{kind: labelHop, target: nh.Target, label: nh.Label}
+		return hop{kind: labelHop, target: nh.Target, label: nh.Label, ip6: ip6}
 	case f.encapsulation[vni] == config.EncapNone:
-		return hop{kind: plainHop, target: nh.Target}
+		return hop{kind: plainHop, target: nh.Target, ip6: ip6}
 	}
 	return hop{kind: overlayHop, target: nh.Target}
 }

@@ -41,7 +41,7 @@ type NextHopInfo struct {
 	Label     uint32
 	ID        uint32 // of the next hop object; 0: none
 	Routes    int    // prefixes that use it, alone or with others
-	Reachable bool   // the underlay has a route to it
+	Reachable bool   // the underlay has a route to it that can be used
 	Device    string // that the underlay route leaves by; "" if not reachable
 	Gateway   netip.Addr
 }

@@ -115,3 +115,49 @@ func TestKernelWithoutNextHopObjects(t *testing.T) {
 		t.Errorf("there are next hop objects:\n%s", out)
 	}
 }
+
+func TestIPv6RoutesDoWithoutIPv4Gateways(t *testing.T) {
+	h := newHost(t, nil)
+	netns.Run(t, "ip", "addr", "add", "172.16.0.1/24", "dev", "u2")
+	for _, p := range []string{"198.51.100.0/24", "2001:db8:1::/48", "2001:db8:2::/48"} {
+		h.announce(p, "fd00:f::100")
+	}
+	h.offer("198.51.100.0/24", "172.16.0.7")
+	h.offer("2001:db8:1::/48", "172.16.0.7")
+	h.offer("2001:db8:2::/48", "172.16.0.7", "fd00:1::99")
+	h.ready()
+	h.expect("198.51.100.0/24", "172.16.0.7 dev u2", "2001:db8:2::/48", "fd00:a::2 dev u1")
+	i := h.kernel.Info()
+	if i.Tables[0].Pending != 1 || len(i.Counters.Failed) > 0 {
+		t.Errorf("pending %d, the kernel has refused %v", i.Tables[0].Pending, i.Counters.Failed)
+	}
+	r, _ := h.kernel.Route(100, netip.MustParsePrefix("2001:db8:1::/48"))
+	if r.Installed || !strings.Contains(r.Problem, "IPv4 gateway") || len(r.NextHops) != 1 || r.NextHops[0].Reachable {
+		t.Errorf("the route is %+v", r)
+	}
+	// An IPv6 gateway leads to an IPv4 address as well (RFC 8950).
+	netns.Run(t, "ip", "route", "add", "172.16.0.7", "via", "inet6", "fd00:b::2", "dev", "u2")
+	h.expect("198.51.100.0/24", "fd00:b::2 dev u2", "2001:db8:1::/48", "fd00:b::2 dev u2", "2001:db8:2::/48", "fd00:a::2 dev u1 + fd00:b::2 dev u2")
+	h.synced()
+	netns.Run(t, "ip", "route", "del", "172.16.0.7")
+	h.expect("198.51.100.0/24", "172.16.0.7 dev u2", "2001:db8:1::/48", "fd00:b::2 dev u2", "2001:db8:2::/48", "fd00:a::2 dev u1")
+}
+
+func TestFabricNextHopThatWasNeverReachableIsShown(t *testing.T) {
+	h := newHost(t, nil)
+	h.announce("198.51.100.0/24", "fd00:f::100")
+	h.announce("2001:db8:1::/48", "fd00:f::100")
+	h.offer("198.51.100.0/24", "fd00:9::9")
+	h.offer("2001:db8:1::/48", "fd00:9::9", "fd00:1::9")
+	h.ready()
+	h.expect("2001:db8:1::/48", "fd00:a::2 dev u1")
+	r, _ := h.kernel.Route(100, netip.MustParsePrefix("198.51.100.0/24"))
+	if i := h.kernel.Info(); r.Installed || !strings.Contains(r.Problem, "no route to it") || i.Tables[0].Pending != 1 || len(i.Counters.Failed) > 0 {
+		t.Errorf("the route is %+v, the table %+v", r, i.Tables[0])
+	}
+	netns.Run(t, "ip", "route", "add", "fd00:9::/64", "via", "fd00:b::2")
+	both := []string{"198.51.100.0/24", "fd00:b::2 dev u2", "2001:db8:1::/48", "fd00:a::2 dev u1 + fd00:b::2 dev u2"}
+	h.expect(both...)
+	netns.Run(t, "ip", "route", "del", "fd00:9::/64") // nothing is better: what there was stays
+	h.expect("198.51.100.0/24", "fd00:b::2 dev u2", "2001:db8:1::/48", "fd00:a::2 dev u1")
+}
