@@ -64,7 +64,7 @@ func newDecapTunnel(sys *sockets, k *config.Kernel, v *config.VNI, vrf *device) 
 			case !ok:
 				return wrongKind(have, "ip6tnl")
 			case t.FlowBased || !sameIP(t.Local, gateway) || !sameIP(t.Remote, netip.IPv6Unspecified()) || t.Proto != 0:
-				return fmt.Errorf("is another tunnel, want mode any local %v remote ::", gateway)
+				return fmt.Errorf("is another tunnel, want mode any remote :: local %v", gateway)
 			}
 			return nil
 		},

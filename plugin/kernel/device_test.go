@@ -277,7 +277,7 @@ func TestDevicesThatDoNotServeAreProblems(t *testing.T) {
 		{"VXLAN device with another name", []string{"link add other type vxlan id 7 local 192.0.2.1 dstport 4789"}, nil,
 			"vxlan vx7: cannot be made because other does the same: remove it, or name it in the configuration"},
 		{"tunnel with another end", []string{"link add mb7 type ip6tnl mode any local 2001:db8::9 remote ::"}, nil,
-			"ip6tnl mb7: is another tunnel, want mode any local 2001:db8:ff::7 remote ::"},
+			"ip6tnl mb7: is another tunnel, want mode any remote :: local 2001:db8:ff::7"},
 		{"tunnel outside the VRF", []string{"link add mb7 type ip6tnl mode any local 2001:db8:ff::7 remote ::"}, nil,
 			"ip6tnl mb7: is not in VRF red: ip link set mb7 master red"},
 		{"address in a VRF", []string{"link add blue up type vrf table 5", "addr add 2001:db8:ff::7/128 dev blue"}, nil,

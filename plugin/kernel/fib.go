@@ -55,7 +55,6 @@ type fib struct {
 	resyncs  resyncs
 	patrol   *patrol // nil: none is under way
 	now      time.Time
-	broken   error // of the socket
 
 	changes []change   // scratch
 	paths   []rib.Path // scratch, like what follows
@@ -155,12 +154,10 @@ func (f *fib) rewrite(n uint32) {
 }
 
 // settle brings into the kernel what next hops need and routes do not.
-func (f *fib) settle(now time.Time) error {
+func (f *fib) settle(now time.Time) {
 	changed, err := f.underlay.resolve()
-	if errors.Is(err, rtnl.ErrLost) {
-		f.resync("lost") // and look them up again
-	} else if err != nil {
-		return err
+	if err != nil {
+		f.doubt(err) // and look them up again
 	}
 	if len(changed) > 0 {
 		news := make(map[netip.Addr]struct{}, len(changed))
@@ -172,27 +169,20 @@ func (f *fib) settle(now time.Time) error {
 			return ok
 		})
 	}
-	if err := f.hops.settle(now); err != nil {
-		return err
-	}
-	if err := f.sets.settle(now); err != nil {
-		return err
-	}
+	f.hops.settle(now)
+	f.sets.settle(now)
 	if f.sets.readied {
 		f.sets.readied = false
 		f.wake(func(x *failure) bool { return !x.conflict && f.sets.list[x.set].ready })
 	}
-	return nil
 }
 
 // flush brings all that is marked into the kernel, and what nobody needs any
 // more out of it.
-func (f *fib) flush(now time.Time) error {
+func (f *fib) flush(now time.Time) {
 	f.now = now
 	f.retry(now)
-	if err := f.settle(now); err != nil {
-		return err
-	}
+	f.settle(now)
 	many := len(f.dirty) > batchSize
 	for len(f.dirty) > 0 {
 		some := f.dirty[:min(len(f.dirty), batchSize)]
@@ -204,21 +194,16 @@ func (f *fib) flush(now time.Time) error {
 			f.changes = append(f.changes, change{key: k, set: n, request: -1})
 		}
 		f.dirty = f.dirty[len(some):]
-		if err := f.settle(now); err != nil {
-			return err
-		}
-		err := f.apply(now)
+		f.settle(now)
+		f.apply(now)
 		for _, c := range f.changes {
 			f.sets.drop(c.set)
-		}
-		if err != nil {
-			return err
 		}
 	}
 	if f.dirty = nil; many {
 		f.queued = map[key]struct{}{} // a Go map does not shrink
 	}
-	return f.reclaim()
+	f.reclaim()
 }
 
 // want returns the set that a prefix should have.
@@ -231,7 +216,7 @@ func (f *fib) want(k key) uint32 {
 }
 
 // apply sends the changes of routes and notes what became of them.
-func (f *fib) apply(now time.Time) error {
+func (f *fib) apply(now time.Time) {
 	for i := range f.changes {
 		f.queue(&f.changes[i])
 	}
@@ -240,10 +225,7 @@ func (f *fib) apply(now time.Time) error {
 			c.request = f.kernel.DeleteRoute(f.route(c.key, noSet))
 		}
 	}
-	refusals, err := f.send()
-	if err != nil {
-		return err
-	}
+	refusals := f.send()
 	for i := range f.changes {
 		c := &f.changes[i]
 		if c.request < 0 {
@@ -268,7 +250,6 @@ func (f *fib) apply(now time.Time) error {
 			f.refuse(c, err, now)
 		}
 	}
-	return nil
 }
 
 // queue queues the request for a route that is wanted, if one is needed.
@@ -315,35 +296,37 @@ func (f *fib) route(k key, n uint32) *rtnl.Route {
 }
 
 // send sends what was queued and returns what was refused, by number.
-func (f *fib) send() (map[int]error, error) {
+func (f *fib) send() map[int]error {
 	list, err := f.kernel.flush()
-	if errors.Is(err, rtnl.ErrLost) {
-		f.resync("lost") // and take it that all went well until then
-	} else if err != nil {
-		return nil, err
+	if err != nil {
+		f.doubt(err) // and take it that all went well until then
 	}
 	if len(list) == 0 {
-		return nil, nil
+		return nil
 	}
 	refusals := make(map[int]error, len(list))
 	for _, r := range list {
 		refusals[r.Request] = r.Err
 	}
-	return refusals, nil
+	return refusals
+}
+
+// doubt asks for a comparison because the socket failed, so that it is not known
+// what the kernel has.
+func (f *fib) doubt(err error) {
+	if f.resync("lost") {
+		f.log.WithError(err).Warn("lost the kernel's answers: all routes and next hops are compared")
+	}
 }
 
 // reclaim removes groups, objects and VTEPs that nobody needs any more.
-func (f *fib) reclaim() error {
+func (f *fib) reclaim() {
 	f.sets.reclaim()
 	f.hops.reclaim()
 	if f.swept {
 		f.ids.sweep()
 	}
-	refusals, err := f.send()
-	if err != nil {
-		return err
-	}
-	for _, err := range refusals {
+	for _, err := range f.send() {
 		if !errors.Is(err, unix.ENOENT) {
 			f.count(err) // what is left is found by the next comparison
 		}
@@ -354,5 +337,4 @@ func (f *fib) reclaim() error {
 		}
 	}
 	f.gone = f.gone[:0]
-	return nil
 }

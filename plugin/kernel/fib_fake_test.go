@@ -20,6 +20,7 @@ type fakeKernel struct {
 	down    map[int]bool // interfaces
 	queue   []func() error
 	refuse  func() error // asked for each request; nil: none
+	broken  error        // of the socket: nothing is sent, and nothing read
 	sent    int          // requests about routes
 	moved   int          // requests about next hop objects
 }
@@ -42,6 +43,10 @@ func (k *fakeKernel) add(request func() error) int {
 }
 
 func (k *fakeKernel) flush() (list []rtnl.Refusal, err error) {
+	if k.broken != nil {
+		k.queue = nil
+		return nil, k.broken
+	}
 	for i, request := range k.queue {
 		if k.refuse != nil {
 			err = k.refuse()
@@ -170,6 +175,9 @@ func (k *fakeKernel) Routes(f rtnl.RouteFilter, _ func(), visit func(*rtnl.Route
 }
 
 func (k *fakeKernel) NextHops(_ func(), visit func(*rtnl.NextHop) error) error {
+	if k.broken != nil {
+		return k.broken
+	}
 	for _, n := range k.objects {
 		if err := visit(&n); err != nil {
 			return err

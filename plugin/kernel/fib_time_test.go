@@ -87,3 +87,21 @@ func TestStormOfRemovalsIsLeftToOneComparison(t *testing.T) {
 		t.Errorf("%d routes, %+v", len(m.kernel.routes), m.fib.counters)
 	}
 }
+
+func TestSocketThatFailsIsMadeUpFor(t *testing.T) {
+	m := newModel(modelConfig())
+	m.announce(modelPrefixes[0], "fd00::1")
+	m.turn()
+	m.kernel.broken = unix.ENOBUFS
+	m.announce(modelPrefixes[1], "fd00::2")
+	m.pass(time.Minute, nil)
+	if n := m.fib.counters.Resyncs["lost"]; n == 0 || n > 10 {
+		t.Errorf("%d comparisons in a minute without a socket, want a few", n)
+	}
+	m.kernel.broken = nil
+	m.pass(time.Minute, nil)
+	route := m.kernel.routes[fakeRoute{101, modelPrefixes[1], 4711}]
+	if to := m.kernel.objects[route.NextHopID].Hop.Encap.Dst; to != netip.MustParseAddr("fd00::2") || len(m.kernel.routes) != 2 {
+		t.Errorf("the route leads to %v, and there are %d, want fd00::2 and 2", to, len(m.kernel.routes))
+	}
+}

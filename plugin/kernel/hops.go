@@ -156,10 +156,10 @@ func (h *hops) object(x *hopState, r rtnl.Resolution) (rtnl.Hop, error) {
 
 // settle brings the objects of stale hops into the kernel, and touches the sets
 // that have them.
-func (h *hops) settle(now time.Time) error {
+func (h *hops) settle(now time.Time) {
 	h.refused.retry(now, h.touch)
 	if len(h.stale) == 0 {
-		return nil
+		return
 	}
 	f := h.fib
 	var sent []uint32
@@ -206,10 +206,7 @@ func (h *hops) settle(now time.Time) error {
 		sent, said = append(sent, n), append(said, o)
 	}
 	h.stale = h.stale[:0]
-	refusals, err := f.send()
-	if err != nil {
-		return err
-	}
+	refusals := f.send()
 	for i, n := range sent {
 		x := &h.list[n]
 		if err := refusals[i]; err != nil {
@@ -219,7 +216,6 @@ func (h *hops) settle(now time.Time) error {
 		x.kernel, x.made, x.attempts = said[i], true, 0
 		f.counters.NextHops++
 	}
-	return nil
 }
 
 // fail notes that the object of a hop could not be made, or not be changed.
@@ -265,9 +261,7 @@ const freeHop hopKind = 255
 func (f *fib) hold(x hop) uint32 {
 	n := f.hops.intern(x)
 	f.hops.use(n)
-	if err := f.settle(f.now); err != nil {
-		f.broken = err
-	}
+	f.settle(f.now)
 	if s := &f.hops.list[n]; s.made {
 		return s.id
 	}

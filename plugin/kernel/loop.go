@@ -12,10 +12,7 @@ func (k *Kernel) loop(ctx context.Context, events <-chan *rtnl.Event, heard <-ch
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		more, due, err := k.turn(time.Now(), events)
-		if err != nil {
-			return err
-		}
+		more, due := k.turn(time.Now(), events)
 		if more {
 			due = time.Time{}
 		}
@@ -65,7 +62,7 @@ func (k *Kernel) inspect(part []rtnl.Route, end bool) {
 
 // turn does what there is to do now. more says that there is more at once, due
 // when there is something later.
-func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due time.Time, err error) {
+func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for range len(events) {
@@ -78,14 +75,10 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 	k.reconcile = k.reconcile || compare
 	k.mendDevices(now)
 	if compare {
-		if err := k.compare(now); err != nil {
-			return false, due, err
-		}
+		k.compare(now)
 	}
 	more = k.feeds.read(f)
-	if err := f.flush(now); err != nil {
-		return false, due, err
-	}
+	f.flush(now)
 	k.steerNow(now)
 	if !k.first && k.feeds.complete() {
 		k.first = true
@@ -97,7 +90,7 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 	}
 	more = more || len(f.dirty) > 0 // steering has made next hops usable
 	k.sync(now, more)
-	return more, k.due(), f.broken
+	return more, k.due()
 }
 
 // sweep takes out of the kernel what an earlier run left and nobody needs.
@@ -160,17 +153,16 @@ func (k *Kernel) mendDevices(now time.Time) {
 }
 
 // compare compares everything with the kernel.
-func (k *Kernel) compare(now time.Time) error {
+func (k *Kernel) compare(now time.Time) {
 	k.tracker.recheck()
 	if k.fib.patrol == nil && k.fib.patrols() {
 		k.fib.patrolAll(now, k.scanner)
-	} else if err := k.fib.compare(now); err != nil {
-		return err
+	} else {
+		k.fib.compare(now)
 	}
 	restored, err := k.steering.reconcile()
 	k.fib.counters.Restored += uint64(restored)
 	k.steeringTried(now, err)
-	return nil
 }
 
 // steerNow tells steering of NAT ranges that changed.

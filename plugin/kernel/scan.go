@@ -7,7 +7,6 @@ package kernel
 // meanwhile are one.
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -34,11 +33,13 @@ type resyncs struct {
 	meddled int // routes put right because of events since the last one
 }
 
-// resync asks for a comparison.
-func (f *fib) resync(reason string) {
-	if !slices.Contains(f.resyncs.reasons, reason) {
-		f.resyncs.reasons = append(f.resyncs.reasons, reason)
+// resync asks for a comparison, and reports whether this reason is a new one.
+func (f *fib) resync(reason string) bool {
+	if slices.Contains(f.resyncs.reasons, reason) {
+		return false
 	}
+	f.resyncs.reasons = append(f.resyncs.reasons, reason)
+	return true
 }
 
 // nextResync returns when the next comparison is due.
@@ -54,16 +55,14 @@ func (f *fib) nextResync() time.Time {
 }
 
 // compare compares the kernel's objects and routes with what it should have,
-// and marks what is to be put right. If the kernel changes too fast to be read it
-// is tried again.
-func (f *fib) compare(now time.Time) error {
-	err := f.compareAll(now)
-	if errors.Is(err, rtnl.ErrInterrupted) || errors.Is(err, rtnl.ErrLost) {
-		f.resyncs.last, f.resyncs.pause = now, max(f.resyncs.pause, resyncPause)
+// and marks what is to be put right. If that fails, as when the kernel changes
+// too fast to be read, it is tried again.
+func (f *fib) compare(now time.Time) {
+	if err := f.compareAll(now); err != nil {
+		f.log.WithError(err).Warn("could not compare the kernel with the tables, which is tried again")
+		f.resyncs.last, f.resyncs.pause = now, longer(f.resyncs.pause)
 		f.resync("interrupted")
-		return nil
 	}
-	return err
 }
 
 func (f *fib) compareAll(now time.Time) error {
@@ -81,9 +80,7 @@ func (f *fib) compareAll(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := f.settle(now); err != nil { // the routes need them
-		return err
-	}
+	f.settle(now) // the routes need them
 	for _, t := range f.tables {
 		n, err := f.compareRoutes(t)
 		if err != nil {
@@ -104,7 +101,7 @@ func (f *fib) pause(fight bool) {
 	x := &f.resyncs
 	before := x.pause
 	if x.pause = resyncPause; fight {
-		x.pause = min(max(2*before, resyncPause), resyncMaxPause)
+		x.pause = longer(before)
 	}
 	switch {
 	case x.pause >= fightPause && before < fightPause:
@@ -112,6 +109,11 @@ func (f *fib) pause(fight bool) {
 	case x.pause < fightPause && before >= fightPause:
 		f.log.Info("nobody else changes our routes and next hops any more")
 	}
+}
+
+// longer returns the pause that follows another one.
+func longer(pause time.Duration) time.Duration {
+	return min(max(2*pause, resyncPause), resyncMaxPause)
 }
 
 // compareObjects notes what next hop objects are there, and touches those that
@@ -158,8 +160,8 @@ func (f *fib) compareObjects() (found int, err error) {
 			found++
 		}
 	}
-	_, err = f.send()
-	return found, err
+	f.send()
+	return found, nil
 }
 
 // meet compares an object of ours with what is there, and returns how many

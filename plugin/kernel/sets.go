@@ -156,10 +156,10 @@ func (s *sets) active(dst []*hopState, x *set) []*hopState {
 }
 
 // settle brings the groups of stale sets into the kernel.
-func (s *sets) settle(now time.Time) error {
+func (s *sets) settle(now time.Time) {
 	s.refused.retry(now, s.touch)
 	if len(s.stale) == 0 {
-		return nil
+		return
 	}
 	f := s.fib
 	var sent []uint32
@@ -194,10 +194,7 @@ func (s *sets) settle(now time.Time) error {
 		}
 	}
 	s.stale = s.stale[:0]
-	refusals, err := f.send()
-	if err != nil {
-		return err
-	}
+	refusals := f.send()
 	for i, n := range sent {
 		x := &s.list[n]
 		if err := refusals[i]; err != nil {
@@ -209,7 +206,6 @@ func (s *sets) settle(now time.Time) error {
 		s.ready(x)
 		f.counters.NextHops++
 	}
-	return nil
 }
 
 // fail notes that the group of a set could not be made, or not be changed.
