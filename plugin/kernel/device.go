@@ -187,6 +187,8 @@ func (d *devices) event(e *rtnl.Event) bool {
 			return e.Removed && d.wanted.isolations[isolationKey{e.Route.Table, e.Route.Prefix}]
 		}
 		return e.Removed && e.Route.Table == mainTable && e.Route.Prefix.IsSingleIP() && d.wanted.segments[e.Route.Prefix.Addr()]
+	case rtnl.LabelEvent:
+		return d.wanted.labels[e.Label.Label]
 	case rtnl.NeighborEvent:
 		return slices.ContainsFunc(d.links, func(l *device) bool { return l.kind == "vxlan" && l.index == e.Device })
 	}

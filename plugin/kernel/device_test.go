@@ -380,6 +380,7 @@ func TestEventsOfWhatIsNeededCallForReconcile(t *testing.T) {
 	d := newTestDevices(t, deviceConfig(fullVNI(),
 		config.VNI{VNI: 8, Table: 1008, Gateway: netip.MustParseAddr("2001:db8:ff::8"), Decapsulation: config.DecapDT6}))
 	reconciled(t, d)
+	d.wanted.labels[777] = true // as if a VNI had one
 	segment := rtnl.Route{Table: mainTable, Prefix: netip.MustParsePrefix("2001:db8:ff::8/128")}
 	for _, row := range []struct {
 		name  string
@@ -398,6 +399,8 @@ func TestEventsOfWhatIsNeededCallForReconcile(t *testing.T) {
 		{"segment removed", rtnl.Event{Kind: rtnl.RouteEvent, Removed: true, Route: segment}, true},
 		{"segment made", rtnl.Event{Kind: rtnl.RouteEvent, Route: segment}, false},
 		{"another route", rtnl.Event{Kind: rtnl.RouteEvent, Removed: true}, false},
+		{"label", rtnl.Event{Kind: rtnl.LabelEvent, Removed: true, Label: rtnl.LabelRoute{Label: 777}}, true},
+		{"another label", rtnl.Event{Kind: rtnl.LabelEvent, Removed: true, Label: rtnl.LabelRoute{Label: 778}}, false},
 		{"events lost", rtnl.Event{Kind: rtnl.OverrunEvent}, true},
 	} {
 		if got := d.event(&row.event); got != row.want {

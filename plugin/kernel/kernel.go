@@ -63,7 +63,7 @@ func (k *Kernel) Ready() <-chan struct{} { return k.ready }
 var groups = []uint32{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
-	unix.RTNLGRP_NEXTHOP,
+	unix.RTNLGRP_NEXTHOP, unix.RTNLGRP_MPLS_ROUTE,
 }
 
 // Run keeps the kernel in step until ctx ends, and returns nil then. All stays

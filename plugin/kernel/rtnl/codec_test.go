@@ -337,7 +337,8 @@ func TestMessagesThatAreNoEvents(t *testing.T) {
 		body string
 	}{
 		{"bridge port", unix.RTM_DELLINK, "07 00 0100 03000000 00000000 00000000"},
-		{"MPLS route", unix.RTM_NEWROUTE, "1c 14 00 00 fe fe 00 01 00000000"},
+		{"MPLS route to a gateway", unix.RTM_NEWROUTE, "1c 14 00 00 fe fe 00 01 00000000 0800 0100 00309100 0a00 1200 0200 c0000207 0000"},
+		{"route of a bridge's groups", unix.RTM_NEWROUTE, "07 00 00 00 fe fe 00 01 00000000"},
 		{"cached IPv6 route", unix.RTM_NEWROUTE, "0a 80 00 00 fe 00 00 01 00020000"},
 		{"queueing discipline", unix.RTM_NEWQDISC, "00"},
 	}

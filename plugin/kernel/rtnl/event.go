@@ -21,7 +21,12 @@ func (e *Event) decode(m message) (ok bool, err error) {
 	switch m.kind {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		e.Kind = RouteEvent
-		if family != unix.AF_INET && family != unix.AF_INET6 {
+		switch family {
+		case unix.AF_INET, unix.AF_INET6:
+		case unix.AF_MPLS:
+			e.Kind = LabelEvent
+			return e.Label.decode(m.body)
+		default:
 			return false, nil
 		}
 		cloned, err := e.Route.decode(m.body)

@@ -331,4 +331,7 @@ func TestLabelRoutesAreThoseOfIproute2(t *testing.T) {
 	if diff := cmp.Diff([]LabelRoute{want}, labels()); diff != "" {
 		t.Errorf("ours, as we read it:\n%s", diff)
 	}
+	l := listenTo(t, nil, unix.RTNLGRP_MPLS_ROUTE)
+	ip(t, "-f mpls route del 777")
+	await(t, l, "the label goes", func(e *Event) bool { return e.Kind == LabelEvent && e.Removed && e.Label == want })
 }

@@ -100,6 +100,7 @@ const (
 	RuleEvent
 	NeighborEvent
 	AddressEvent
+	LabelEvent
 	OverrunEvent // some were lost: everything has to be looked at
 )
 
@@ -107,12 +108,13 @@ const (
 type Event struct {
 	Kind    EventKind
 	Removed bool
-	Port    uint32  // of the netlink socket whose request it was; 0: the kernel itself
-	Route   Route   // RouteEvent
-	NextHop NextHop // NextHopEvent
-	Link    Link    // LinkEvent
-	Family  uint8   // RuleEvent, NeighborEvent, AddressEvent: AF_*
-	Device  int     // NeighborEvent, AddressEvent
+	Port    uint32     // of the netlink socket whose request it was; 0: the kernel itself
+	Route   Route      // RouteEvent
+	NextHop NextHop    // NextHopEvent
+	Link    Link       // LinkEvent
+	Label   LabelRoute // LabelEvent: of those that LabelRoute can say
+	Family  uint8      // RuleEvent, NeighborEvent, AddressEvent: AF_*
+	Device  int        // NeighborEvent, AddressEvent
 }
 
 // Resolution is how the kernel would send to an address.
