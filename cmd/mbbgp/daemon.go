@@ -106,6 +106,29 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 // Run runs everything until ctx ends, and returns nil then.
 func (d *daemon) Run(ctx context.Context) error {
 	defer d.bridge.BGP().Close()
+	parts := []part{d.bridge.Leak}
+	if d.http != nil {
+		parts = append(parts, d.http.Run)
+	}
+	if d.speaker != nil {
+		parts = append(parts, d.speaker.Run)
+	}
+	if d.client != nil {
+		parts = append(parts, d.client.Run)
+	}
+	if d.server != nil {
+		parts = append(parts, d.serve)
+	}
+	return run(ctx, d.forward, parts)
+}
+
+// part is something that runs until ctx ends, or fails.
+type part func(ctx context.Context) error
+
+// run runs the parts until ctx ends or one of them fails, and returns the first
+// failure. Whichever it is, forward has returned before the others are told to
+// end.
+func run(ctx context.Context, forward part, others []part) error {
 	group, running := errgroup.WithContext(context.WithoutCancel(ctx))
 	running, stop := context.WithCancel(running)
 	defer stop()
@@ -114,30 +137,17 @@ func (d *daemon) Run(ctx context.Context) error {
 	frozen := make(chan struct{})
 	group.Go(func() error {
 		defer close(frozen)
-		return d.forward(forwarding)
+		return forward(forwarding)
 	})
-	start := func(run func(context.Context) error) {
+	for _, other := range others {
 		group.Go(func() error {
-			err := run(running)
-			if err != nil { // the others end when it is returned
+			err := other(running)
+			if err != nil { // the group tells the others once it is returned
 				freeze()
 				<-frozen
 			}
 			return err
 		})
-	}
-	if d.http != nil {
-		start(d.http.Run)
-	}
-	if d.speaker != nil {
-		start(d.speaker.Run)
-	}
-	start(d.bridge.Leak)
-	if d.client != nil {
-		start(d.client.Run)
-	}
-	if d.server != nil {
-		start(d.serve)
 	}
 	<-frozen
 	stop()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -102,4 +103,74 @@ func TestWaitEndsWithTheProcess(t *testing.T) {
 	if d.awaitOriginated(ctx) {
 		t.Error("it goes on to serve")
 	}
+}
+
+func TestForwardingEndsFirst(t *testing.T) {
+	broken := errors.New("broken")
+	waits := func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	}
+	after := func(d time.Duration, err error) part {
+		return func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(d):
+				return err
+			}
+		}
+	}
+	for _, row := range []struct {
+		name          string
+		ctx           time.Duration // when it ends
+		forward, part part
+		want          error
+	}{
+		{"when it is time", 5 * time.Second, waits, waits, nil},
+		{"when a part fails", time.Hour, waits, after(5*time.Second, broken), broken},
+		{"when a part fails while all ends", 5 * time.Second, waits, func(ctx context.Context) error {
+			<-ctx.Done()
+			return broken
+		}, broken},
+		{"when it fails itself", time.Hour, after(5*time.Second, broken), waits, broken},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), row.ctx)
+				defer cancel()
+				var forwarded, ended time.Duration
+				err := run(ctx, func(ctx context.Context) error {
+					err := row.forward(ctx)
+					time.Sleep(3 * time.Second) // what it does last
+					forwarded = time.Since(begun)
+					return err
+				}, []part{row.part, func(ctx context.Context) error {
+					<-ctx.Done()
+					ended = time.Since(begun)
+					return nil
+				}})
+				if !errors.Is(err, row.want) {
+					t.Errorf("got %v, want %v", err, row.want)
+				}
+				if forwarded != 8*time.Second || ended != forwarded {
+					t.Errorf("forwarding ended after %v, the rest after %v, want both after 8s", forwarded, ended)
+				}
+			})
+		})
+	}
+}
+
+func TestPartThatIsDoneEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		done := func(context.Context) error { return nil }
+		err := run(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil }, []part{done})
+		if err != nil || time.Since(begun) != time.Minute {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
 }
