@@ -49,6 +49,7 @@ type fib struct {
 	gone     []hop // VTEPs that nobody uses any more
 	dirty    []key // prefixes to look at
 	queued   map[key]struct{}
+	many     bool // were queued since it was empty
 	swept    bool
 	counters Counters
 	retries  retries
@@ -177,31 +178,31 @@ func (f *fib) settle(now time.Time) {
 	}
 }
 
-// flush brings all that is marked into the kernel, and what nobody needs any
-// more out of it.
+// flush brings a batch of what is marked into the kernel, and what nobody needs
+// any more out of it.
 func (f *fib) flush(now time.Time) {
 	f.now = now
 	f.retry(now)
 	f.settle(now)
-	many := len(f.dirty) > batchSize
-	for len(f.dirty) > 0 {
-		some := f.dirty[:min(len(f.dirty), batchSize)]
-		f.changes = f.changes[:0]
-		for _, k := range some {
-			delete(f.queued, k)
-			n := f.want(k)
-			f.sets.use(n)
-			f.changes = append(f.changes, change{key: k, set: n, request: -1})
-		}
-		f.dirty = f.dirty[len(some):]
-		f.settle(now)
-		f.apply(now)
-		for _, c := range f.changes {
-			f.sets.drop(c.set)
-		}
+	some := f.dirty[:min(len(f.dirty), batchSize)]
+	f.changes = f.changes[:0]
+	for _, k := range some {
+		delete(f.queued, k)
+		n := f.want(k)
+		f.sets.use(n)
+		f.changes = append(f.changes, change{key: k, set: n, request: -1})
 	}
-	if f.dirty = nil; many {
-		f.queued = map[key]struct{}{} // a Go map does not shrink
+	f.many = f.many || len(f.dirty) > batchSize
+	f.dirty = f.dirty[len(some):]
+	f.settle(now)
+	f.apply(now)
+	for _, c := range f.changes {
+		f.sets.drop(c.set)
+	}
+	if len(f.dirty) == 0 {
+		if f.dirty = nil; f.many {
+			f.queued, f.many = map[key]struct{}{}, false // a Go map does not shrink
+		}
 	}
 	f.reclaim()
 }

@@ -84,7 +84,9 @@ func (m *model) turn() {
 		m.fib.compare(m.now)
 	}
 	m.feeds.read(m.fib)
-	m.fib.flush(m.now)
+	for m.fib.flush(m.now); len(m.fib.dirty) > 0; {
+		m.fib.flush(m.now)
+	}
 	if !m.fib.swept && !m.now.Before(m.settled) {
 		m.fib.sweep()
 		m.turn()

@@ -77,10 +77,12 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 	if compare {
 		k.compare(now)
 	}
-	more = k.feeds.read(f)
+	if len(f.dirty) < batchSize {
+		more = k.feeds.read(f)
+	}
 	f.flush(now)
 	k.steerNow(now)
-	if !k.first && k.feeds.complete() {
+	if !k.first && k.feeds.complete() && len(f.dirty) == 0 {
 		k.first = true
 		close(k.ready)
 	}
@@ -88,7 +90,7 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 		k.sweep(now)
 		more = true
 	}
-	more = more || len(f.dirty) > 0 // steering has made next hops usable
+	more = more || len(f.dirty) > 0 || !k.feeds.caughtUp()
 	k.sync(now, more)
 	return more, k.due()
 }

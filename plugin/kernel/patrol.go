@@ -120,7 +120,10 @@ func (f *fib) endPatrol() {
 			want--
 		}
 	}
-	if p.err != nil || p.wrong || p.right != want || len(p.moved) >= patrolBlurs {
+	switch {
+	case len(p.moved) >= patrolBlurs: // as during the first pass: the next one may tell
+		return
+	case p.err != nil, p.wrong, p.right != want:
 		f.resync("scan")
 		return
 	}
