@@ -52,16 +52,25 @@ func (c *examination) answers() {
 	}
 }
 
-// madeMTU is the MTU that Linux gives an ip6tnl device in external mode.
-const madeMTU = 1500 - overheadIP6 - 8 // of an encapsulation limit (RFC 2473), which we do not send
+// What Linux takes off the MTU of Ethernet for that of an ip6tnl device: the IPv6
+// header, and an encapsulation limit (RFC 2473), which we do not send.
+const (
+	overheadMade = overheadIP6 + 8
+	madeMTU      = 1500 - overheadMade
+)
 
-// tunnelSize looks at whether the device to hypervisors takes packets of a size.
-// IPv6 packets that are too large are dropped without a word: Linux looks the way
-// of a Packet Too Big up from the tunnel, which is in no VRF.
+// tunnelSize looks at whether the device to hypervisors takes packets of a size,
+// or as large as the underlay can carry. IPv6 packets that are too large are
+// dropped without a word: Linux looks the way of a Packet Too Big up from the
+// tunnel, which is in no VRF.
 func (c *examination) tunnelSize(inner int, source string) {
 	k := c.cfg.Kernel
 	if k.Tunnel != config.TunnelIP6TNL {
 		return
+	}
+	for _, name := range c.underlay {
+		l, _ := c.link(name)
+		inner = min(inner, l.mtu-overheadMade)
 	}
 	mtu, remedy := madeMTU, ""
 	l, there := c.link(k.Device)
