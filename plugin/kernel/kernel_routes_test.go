@@ -7,6 +7,7 @@ import (
 
 	"mbbgp/config"
 	"mbbgp/plugin/kernel/internal/netns"
+	"mbbgp/rib"
 )
 
 func TestRoutesOfBothFamiliesComeMoveAndGo(t *testing.T) {
@@ -160,4 +161,23 @@ func TestFabricNextHopThatWasNeverReachableIsShown(t *testing.T) {
 	h.expect(both...)
 	netns.Run(t, "ip", "route", "del", "fd00:9::/64") // nothing is better: what there was stays
 	h.expect("198.51.100.0/24", "fd00:b::2 dev u2", "2001:db8:1::/48", "fd00:a::2 dev u1")
+}
+
+func TestSteeringThatNobodyNeedsAnyMoreIsSwept(t *testing.T) {
+	h := newHost(t, nil)
+	before := says(t, "ip rule") + says(t, "nft list tables")
+	h.announceNAT("198.51.100.1/32", "fd00:1::1", "fd00:2::1")
+	h.ready()
+	h.until("steered", func(i Info) bool { return i.Synced && i.Tables[0].Steered == 2 })
+	h.stop()
+	if says(t, "ip rule")+says(t, "nft list tables") == before {
+		t.Fatal("nothing was steered")
+	}
+	h.tables.MetalBond = rib.New(rib.Options{})
+	h.ready()
+	h.until("swept", func(i Info) bool { return i.Swept && i.Synced })
+	if after := says(t, "ip rule") + says(t, "nft list tables"); after != before {
+		t.Errorf("left: %s", after)
+	}
+	h.expect()
 }

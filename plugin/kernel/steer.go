@@ -71,6 +71,7 @@ type steering struct {
 	clashes  map[natAddress]bool        // whose ranges overlap
 	dirty    map[natAddress]bool        // whose ranges may have changed
 	adopted  bool                       // what an earlier run left was looked at
+	swept    bool                       // and nothing of it counts any more
 	outdated bool                       // the table has to be written anew
 	problem  string                     // why there is no steering; "" if there is
 }
@@ -111,7 +112,7 @@ func (s *steering) set(vni rib.VNI, p netip.Prefix, ranges []portRange) {
 // not be brought there then.
 func (s *steering) apply() error {
 	if s.outdated && len(s.dirty) == 0 && len(s.steered) == 0 && !s.filters() {
-		return nil
+		return s.abandon()
 	}
 	if !s.adopted {
 		if err := s.adopt(); err != nil {
@@ -143,13 +144,15 @@ func (s *steering) failed(err error) error {
 	if s.problem != err.Error() {
 		s.log.WithError(err).Warn("No NAT steering, source validation and MSS clamping")
 	}
-	s.problem = err.Error()
-	for _, missing := range []error{unix.EOPNOTSUPP, unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT} {
-		if errors.Is(err, missing) {
-			return nil
-		}
+	if s.problem = err.Error(); lacksNFTables(err) {
+		return nil
 	}
 	return err
+}
+
+// lacksNFTables reports whether an error means that the kernel has no nftables.
+func lacksNFTables(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT)
 }
 
 // moved is the ranges of an address, before and after.

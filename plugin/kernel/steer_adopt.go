@@ -46,9 +46,38 @@ func (s *steering) adopt() error {
 		if err != nil {
 			return err
 		}
-		s.earlier[at] = ranges
 		s.dirty[at] = true
+		if !s.swept {
+			s.earlier[at] = ranges
+		}
 	}
+	return nil
+}
+
+// abandon removes all that an earlier run left if nothing was steered before the
+// sweep.
+func (s *steering) abandon() error {
+	if s.adopted || !s.swept {
+		return nil
+	}
+	rules, err := s.owners.tree.read()
+	if err != nil {
+		return err
+	}
+	conn, err := s.nft.dial()
+	if err != nil {
+		return fmt.Errorf("nftables: %w", err)
+	}
+	chains, err := s.nft.chains(conn)
+	if err != nil && !lacksNFTables(err) {
+		return err
+	}
+	if len(rules)+len(chains) > 0 {
+		if err := s.remove(); err != nil {
+			return err
+		}
+	}
+	s.adopted = true
 	return nil
 }
 
@@ -62,6 +91,7 @@ func (s *steering) sweep() (swept int) {
 		}
 	}
 	clear(s.earlier)
+	s.swept = !s.cfg.Kernel.RoutesOnly // or it is the bridge's
 	return swept
 }
 
