@@ -15,9 +15,6 @@ import (
 // with another configuration made, and the entries of VTEPs that no route uses
 // any more.
 func (d *devices) sweep() error {
-	if d.cfg.RoutesOnly {
-		return nil
-	}
 	errs := []error{d.clear(d.wanted)}
 	for _, x := range d.vxlans {
 		errs = append(errs, x.sweep())

@@ -98,6 +98,9 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 // sweep takes out of the kernel what an earlier run left and nobody needs.
 func (k *Kernel) sweep(now time.Time) {
 	k.fib.sweep()
+	if k.cfg.Kernel.RoutesOnly { // the rest is somebody else's
+		return
+	}
 	k.steering.sweep()
 	k.steer = now
 	if err := k.devices.sweep(); err != nil {
