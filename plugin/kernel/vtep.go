@@ -161,7 +161,8 @@ func (x *vxlan) sweep() error {
 	}
 	var errs []error
 	for _, n := range have {
-		if _, ok := wanted[n.key()]; !ok && n.permanent && (x.ours || marked[n.mac]) {
+		ours := x.ours || n.protocol == x.protocol || n.family == unix.AF_BRIDGE && marked[n.mac]
+		if _, ok := wanted[n.key()]; !ok && n.permanent && ours {
 			errs = append(errs, x.sys.unset(n))
 		}
 	}

@@ -164,7 +164,8 @@ func TestEntriesOfAnEarlierRunStayUntilTheSweep(t *testing.T) {
 func TestEntriesOfOthersOnTheirDeviceStay(t *testing.T) {
 	d := newVXLANOnly(t, "192.0.2.1",
 		"link add vx7 address 02:00:c0:00:02:01 type vxlan id 7 local 192.0.2.1 dstport 4789 nolearning", "link set vx7 addrgenmode none up",
-		"neigh add fe80::8 lladdr 02:00:00:00:00:08 dev vx7 nud permanent")
+		"neigh add fe80::8 lladdr 02:00:00:00:00:08 dev vx7 nud permanent",
+		"neigh add fe80::9 lladdr 02:00:00:00:00:02 dev vx7 nud permanent") // of our VTEP
 	netns.Run(t, "bridge", "fdb", "add", "02:00:00:00:00:08", "dev", "vx7", "dst", "192.0.2.8", "self", "permanent")
 	before := entriesOf(t)
 	try(t, d.addVTEP(vtepOf("192.0.2.2", 2, 7)))
