@@ -6,9 +6,9 @@ package kernel
 // is called.
 //
 // What is ours says so: devices by their alias, addresses, rules, and the routes
-// of segments, labels and isolation by the protocol number. Only that is changed or removed. What somebody
-// else made is used if it serves (it is adopted); if it does not, that is a
-// problem to show, with the way out.
+// of segments, labels and isolation by the protocol number. Only that is changed
+// or removed. What somebody else made is used if it serves (it is adopted); if it
+// does not, that is a problem to show, with the way out.
 
 import (
 	"errors"
@@ -116,6 +116,7 @@ func (d *devices) close() { d.sys.close() }
 func (d *devices) reconcile() (restored int, err error) {
 	f, err := d.find()
 	if err != nil {
+		d.log.WithError(err).Warn("could not look at the devices, which is tried again")
 		return 0, err
 	}
 	var problems []error
@@ -135,6 +136,7 @@ func (d *devices) reconcile() (restored int, err error) {
 		n, err := x.reconcileVTEPs()
 		restored += n
 		if err != nil {
+			d.log.WithError(err).WithField("device", x.name()).Warn("could not put VTEPs back, which is tried again")
 			problems = append(problems, err)
 		}
 	}
