@@ -33,6 +33,7 @@ type Kernel struct {
 	scanner   routeReader // of patrols
 	steering  *steering
 	reconcile bool      // devices may have to be put right
+	rest      time.Time // and not before
 	mend      time.Time // when devices with a problem are looked at again
 	mended    int       // attempts that left a problem
 	steer     time.Time // when steering that failed is tried again; zero: it did not

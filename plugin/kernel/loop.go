@@ -124,7 +124,7 @@ func (k *Kernel) due() time.Time {
 	sooner(k.fib.retries.next())
 	sooner(k.fib.hops.refused.due, len(k.fib.hops.refused.list) > 0)
 	sooner(k.fib.sets.refused.due, len(k.fib.sets.refused.list) > 0)
-	sooner(k.mend, !k.mend.IsZero())
+	sooner(k.mendDue())
 	sooner(k.steer, !k.steer.IsZero())
 	sooner(k.settled, k.first && !k.fib.swept)
 	return due
@@ -132,7 +132,7 @@ func (k *Kernel) due() time.Time {
 
 // sync notes whether all is in the kernel.
 func (k *Kernel) sync(now time.Time, more bool) {
-	synced := k.first && !more && len(k.fib.dirty) == 0 && !k.tracker.pending() && k.feeds.caughtUp() && k.fib.pending() == 0 && k.steer.IsZero()
+	synced := k.first && !more && !k.reconcile && len(k.fib.dirty) == 0 && !k.tracker.pending() && k.feeds.caughtUp() && k.fib.pending() == 0 && k.steer.IsZero()
 	if synced && !k.synced {
 		k.since = now
 	}
@@ -142,11 +142,12 @@ func (k *Kernel) sync(now time.Time, more bool) {
 // mendDevices puts the devices right if something happened to them, or has not
 // worked.
 func (k *Kernel) mendDevices(now time.Time) {
-	if !k.reconcile && (k.mend.IsZero() || now.Before(k.mend)) {
+	if due, ok := k.mendDue(); !ok || now.Before(due) {
 		return
 	}
 	k.reconcile = false
 	restored, err := k.devices.reconcile()
+	k.rest = now.Add(mendShare * time.Since(now))
 	k.fib.counters.Restored += uint64(restored)
 	if k.mend = (time.Time{}); err != nil { // what it is, was logged
 		k.mend = now.Add(backoff(k.mended))
@@ -155,6 +156,18 @@ func (k *Kernel) mendDevices(now time.Time) {
 		k.mended = 0
 	}
 	k.fib.hops.touchAll(func(x *hopState) bool { return x.kind == overlayHop || x.kind == vtepHop })
+}
+
+// mendShare is the part of the time, 1 in so many, that events of devices may
+// take: with hundreds of VNIs a look at all of them takes 200 ms.
+const mendShare = 10
+
+// mendDue returns when the devices are looked at, false if they need not be.
+func (k *Kernel) mendDue() (due time.Time, ok bool) {
+	if k.reconcile {
+		return k.rest, true
+	}
+	return k.mend, !k.mend.IsZero()
 }
 
 // compare compares everything with the kernel.
