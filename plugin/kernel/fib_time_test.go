@@ -105,3 +105,15 @@ func TestSocketThatFailsIsMadeUpFor(t *testing.T) {
 		t.Errorf("the route leads to %v, and there are %d, want fd00::2 and 2", to, len(m.kernel.routes))
 	}
 }
+
+func TestRouteThatIsRefusedForGoodIsLookedForOnce(t *testing.T) {
+	m := newModel(modelConfig())
+	m.announce(modelPrefixes[0], "fd00::1")
+	m.turn()
+	m.kernel.refuse = func() error { return errno(unix.EINVAL) }
+	m.announce(modelPrefixes[1], "fd00::1")
+	m.pass(5*time.Minute, nil)
+	if n := m.fib.counters.Resyncs["next-hops"]; n != 1 || m.fib.pending() != 1 {
+		t.Errorf("%d comparisons in 5 minutes, want 1; %d pending", n, m.fib.pending())
+	}
+}

@@ -106,17 +106,19 @@ func (f *fib) refuse(c *change, err error, now time.Time) {
 	f.count(err)
 	x := failure{err: err, set: c.set}
 	before, ok := c.table.failed[c.prefix]
+	again := ok && !before.waits && !before.conflict
 	if errors.Is(err, unix.EEXIST) {
 		if x.conflict = true; !before.conflict {
 			f.resync("conflict") // finds whose it is
 		}
 	} else {
-		if ok && !before.waits && !before.conflict {
+		if again {
 			x.level = min(before.level+1, levels-1)
 		}
 		f.retries[x.level] = append(f.retries[x.level], retry{c.key, now.Add(backoff(int(x.level)))})
 	}
 	switch {
+	case again: // a comparison did not help
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENETDOWN):
 		f.resync(linkReason)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):

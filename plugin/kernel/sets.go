@@ -198,8 +198,9 @@ func (s *sets) settle(now time.Time) {
 	for i, n := range sent {
 		x := &s.list[n]
 		if err := refusals[i]; err != nil {
-			s.fail(n, err, now)
-			f.resync("next-hops") // perhaps a member is gone
+			if s.fail(n, err, now); x.attempts == 1 {
+				f.resync("next-hops") // perhaps a member is gone
+			}
 			continue
 		}
 		x.members, x.attempts = said[i], 0
