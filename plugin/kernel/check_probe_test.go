@@ -45,8 +45,9 @@ func TestCheckReadsTheMachine(t *testing.T) {
 		ip link set far up
 		ip addr add 2001:db8::1/64 dev eth0.100 nodad
 		ip -6 route add default via 2001:db8::2
-		ip link add overlay up type ip6tnl external
-		ip link add red up type vrf table 100`)
+		ip link add overlay up mtu 1500 type ip6tnl external
+		ip link add red up type vrf table 100
+		ip addr add fd00:100::1/128 dev red nodad`)
 	if got := remarks(Check(cfg)); len(got) > 0 {
 		t.Fatalf("of a machine that lacks nothing: %+v", got)
 	}
