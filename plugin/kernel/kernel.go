@@ -38,6 +38,7 @@ type Kernel struct {
 	mended    int       // attempts that left a problem
 	steer     time.Time // when steering that failed is tried again; zero: it did not
 	steered   int       // attempts that failed
+	resteer   bool      // steering has to be compared then
 	settled   time.Time // when what an earlier run left is swept
 	first     bool      // the first pass is in the kernel
 	synced    bool

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -180,4 +181,25 @@ func TestSteeringThatNobodyNeedsAnyMoreIsSwept(t *testing.T) {
 		t.Errorf("left: %s", after)
 	}
 	h.expect()
+}
+
+func TestSteeringComesBackWithTheDevice(t *testing.T) {
+	h := newHost(t, nil)
+	h.announceNAT("198.51.100.1/32", "fd00:1::1", "fd00:2::1")
+	h.ready()
+	h.until("steered", func(i Info) bool { return i.Synced && i.Tables[0].Steered == 2 })
+	tables := func() string {
+		first := h.cfg.Kernel.SteeringTables.First
+		return says(t, fmt.Sprintf("ip route show table %d", first+1)) + says(t, fmt.Sprintf("ip -6 route show table %d", first+2))
+	}
+	before := tables()
+	batch(t, "link set seg down")
+	h.until("the device is missed", func(i Info) bool { return !i.Devices[0].OK && i.Counters.Resyncs[linkReason] > 0 })
+	if tables() == before {
+		t.Fatal("the kernel has kept the routes of a device that is down")
+	}
+	batch(t, "link set seg up")
+	if !eventually(func() bool { return tables() == before }) {
+		t.Errorf("%s are left of %s", tables(), before)
+	}
 }

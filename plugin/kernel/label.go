@@ -62,7 +62,7 @@ func (l *labelRoute) reconcile(f *found) (changed bool, err error) {
 // checkMPLS says what keeps the kernel from taking packets with a label.
 func checkMPLS(label uint32) error {
 	if label >= mostLabels {
-		return fmt.Errorf("Linux takes labels up to %d, want another one", mostLabels-1)
+		return fmt.Errorf("the kernel takes labels up to %d, want another one", mostLabels-1)
 	}
 	most := sysctl("net/mpls/platform_labels")
 	if most == "" {

@@ -146,7 +146,11 @@ func (k *Kernel) mendDevices(now time.Time) {
 		return
 	}
 	k.reconcile = false
+	overlay := k.devices.overlay()
 	restored, err := k.devices.reconcile()
+	if k.resteer && k.devices.overlay() != overlay {
+		k.steer = now // it has waited for this
+	}
 	k.rest = now.Add(mendShare * time.Since(now))
 	k.fib.counters.Restored += uint64(restored)
 	if k.mend = (time.Time{}); err != nil { // what it is, was logged
@@ -178,9 +182,15 @@ func (k *Kernel) compare(now time.Time) {
 	} else {
 		k.fib.compare(now)
 	}
+	k.steeringTried(now, k.compareSteering())
+}
+
+// compareSteering puts steering right, or notes that it could not.
+func (k *Kernel) compareSteering() error {
 	restored, err := k.steering.reconcile()
 	k.fib.counters.Restored += uint64(restored)
-	k.steeringTried(now, err)
+	k.resteer = err != nil
+	return err
 }
 
 // steerNow tells steering of NAT ranges that changed.
@@ -192,7 +202,11 @@ func (k *Kernel) steerNow(now time.Time) {
 		return
 	}
 	clear(k.feeds.nat)
-	k.steeringTried(now, k.steering.apply())
+	err := k.steering.apply()
+	if err == nil && k.resteer {
+		err = k.compareSteering()
+	}
+	k.steeringTried(now, err)
 }
 
 // steeringTried notes whether steering is in the kernel now.
