@@ -85,7 +85,7 @@ func newSteering(cfg *config.Config, conn *rtnl.Conn, hops holder, log logrus.Fi
 	}
 	s := &steering{
 		cfg: cfg, log: log, scopes: newScopes(cfg),
-		owners: newOwners(cfg.Kernel, conn, hops, handle), nft: newNFT(), marks: map[rib.VNI]uint16{},
+		owners: newOwners(cfg.Kernel, conn, hops, handle), nft: newNFT(cfg.Kernel.Protocol), marks: map[rib.VNI]uint16{},
 		said: map[natAddress][]portRange{}, earlier: map[natAddress][]portRange{}, steered: map[natAddress][]portRange{},
 		clashes: map[natAddress]bool{}, dirty: map[natAddress]bool{}, outdated: true,
 	}
@@ -125,7 +125,7 @@ func (s *steering) apply() error {
 	if !s.outdated && len(changes) > 0 {
 		if err := s.change(changes); err != nil {
 			s.outdated = true // perhaps the table is not what we left: all of it is written
-			s.log.WithError(err).Debug("The nftables table is written anew")
+			s.log.WithError(err).Debug("the nftables table is written anew")
 		}
 	}
 	if s.outdated {
@@ -142,7 +142,7 @@ func (s *steering) apply() error {
 // no error to try again.
 func (s *steering) failed(err error) error {
 	if s.problem != err.Error() {
-		s.log.WithError(err).Warn("No NAT steering, source validation and MSS clamping")
+		s.log.WithError(err).Warn("no NAT steering, source validation and MSS clamping")
 	}
 	if s.problem = err.Error(); lacksNFTables(err) {
 		return nil
@@ -169,7 +169,7 @@ func (s *steering) divide() (changes []moved, err error) {
 		parts, clash := divide(s.said[at], s.earlier[at])
 		if clash && !s.clashes[at] {
 			s.log.WithFields(logrus.Fields{"vni": at.vni, "address": at.addr}).
-				Warn("Hypervisors claim the same ports of an address; the lowest next hop has them")
+				Warn("hypervisors claim the same ports of an address; the lowest next hop has them")
 		}
 		if s.clashes[at] = clash; !clash {
 			delete(s.clashes, at)
@@ -210,33 +210,50 @@ func (s *steering) acquire(parts []portRange) error {
 	return nil
 }
 
-// change writes the changes of addresses in one transaction.
+// change writes the changes of addresses. It takes three transactions: kernels
+// exist that fill new interval maps only after the rules that use them are seen
+// (6.18), and that empty old ones before the last packet has left their rules.
 func (s *steering) change(changes []moved) error {
-	t, err := s.nft.begin(false)
-	if err != nil {
-		return err
-	}
-	for _, c := range changes {
-		s.addOwners(t, c.new)
-		switch {
-		case len(c.old) == 0:
-			t.chain(nftables.Chain{Name: c.at.chain()})
-			s.addPorts(t, c.at, c.new)
-			s.eachElement(c.at, t.add)
-		case len(c.new) == 0:
-			s.eachElement(c.at, t.drop)
-			t.dropChain(c.at.chain())
-		default:
-			t.emptyChain(c.at.chain())
-			s.addPorts(t, c.at, c.new)
+	for _, write := range []func(*transaction){
+		func(t *transaction) {
+			for _, c := range changes {
+				if s.addOwners(t, c.new); len(c.old) == 0 {
+					t.chain(nftables.Chain{Name: c.at.chain()})
+				}
+				if len(c.new) > 0 {
+					s.addPorts(t, c.at, c.new)
+				}
+			}
+		},
+		func(t *transaction) {
+			for _, c := range changes {
+				switch {
+				case len(c.new) == 0:
+					s.eachElement(c.at, t.drop)
+					t.dropChain(c.at.chain())
+				case len(c.old) == 0:
+					s.addRule(t, c.at)
+					s.eachElement(c.at, t.add)
+				default:
+					t.emptyChain(c.at.chain())
+					s.addRule(t, c.at)
+				}
+			}
+		},
+		func(t *transaction) {
+			t.dropReplaced()
+			for _, w := range s.owners.list {
+				if name := ownerChain(w.index); w.uses == 0 && t.has(name) {
+					t.dropChain(name)
+				}
+			}
+		},
+	} {
+		if err := s.nft.transact(write); err != nil {
+			return err
 		}
 	}
-	for _, w := range s.owners.list {
-		if name := ownerChain(w.index); w.uses == 0 && t.has(name) {
-			t.dropChain(name)
-		}
-	}
-	return t.commit()
+	return nil
 }
 
 // writeAll writes the whole table in one transaction.
@@ -257,6 +274,7 @@ func (s *steering) writeAll() error {
 		s.addOwners(t, parts)
 		t.chain(nftables.Chain{Name: at.chain()})
 		s.addPorts(t, at, parts)
+		s.addRule(t, at)
 		s.eachElement(at, t.add)
 	}
 	return t.commit()
@@ -273,24 +291,26 @@ func (s *steering) addOwners(t *transaction, parts []portRange) {
 	}
 }
 
-// addPorts adds the rule of an address, with the map of its ports. Where a range
-// begins right behind another one the end of that is not said: in maps without a
-// name, kernels take the port for the end alone.
+// addPorts adds the map of the ports of an address.
 func (s *steering) addPorts(t *transaction, at natAddress, parts []portRange) {
 	list := make([]nftables.SetElement, 0, 2*len(parts))
-	for i, r := range parts {
+	for _, r := range parts {
 		to := &expr.Verdict{Kind: expr.VerdictGoto, Chain: ownerChain(s.owners.list[r.target].index)}
 		list = append(list, nftables.SetElement{Key: port(r.from), VerdictData: to})
-		if last := i == len(parts)-1; r.to != 0 && (last || parts[i+1].from != r.to) {
+		if r.to != 0 {
 			list = append(list, nftables.SetElement{Key: port(r.to), IntervalEnd: true})
 		}
 	}
-	ports := t.anonymous(nftables.Set{
+	t.constant(at.chain(), nftables.Set{
 		IsMap: true, Interval: true, KeyType: nftables.TypeInetService, DataType: nftables.TypeVerdict,
 	}, list)
+}
+
+// addRule adds the rule of an address, which uses the map of its ports.
+func (s *steering) addRule(t *transaction, at natAddress) {
 	t.rule(at.chain(), []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-	}, vmap(ports, 1))
+	}, vmap(t.nft.maps[at.chain()], 1))
 }
 
 func port(n uint16) []byte { return []byte{byte(n >> 8), byte(n)} }

@@ -3,7 +3,7 @@ package kernel
 // The nftables table is written in transactions, which the kernel carries out
 // wholly or not at all, and between two packets. To find out later whether
 // somebody has changed it, every rule carries a tag that no other rule ever had:
-// rules, and the maps without a name that they use, cannot be changed, only
+// rules, and the constant maps that they use, cannot be changed, only
 // replaced. While the kernel's generation number is the one of our last
 // transaction nothing needs to be looked at.
 
@@ -21,8 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nftTable is what all that is ours in nftables is in.
-const nftTable = "mbbgp"
+// nftTable returns the name of the table that all is in that a process with a
+// protocol number has in nftables.
+func nftTable(protocol uint8) string { return fmt.Sprintf("mbbgp_%d", protocol) }
 
 // nftBuffer is the room for a transaction and for the answers to it, in bytes.
 // The kernel takes as much as is needed.
@@ -39,13 +40,15 @@ type nft struct {
 	tags       map[string][]string            // of the rules of each chain
 	elements   map[string]map[string]struct{} // keys of the elements of each set that has a name
 	sets       map[string]*nftables.Set
-	run        uint64 // makes tags unlike those of other runs
-	serial     uint64 // of the last tag
-	generation uint32 // of the kernel's, when nobody else had changed anything; 0: not known
+	maps       map[string]*nftables.Set // without which a chain's rule cannot be
+	replaced   []*nftables.Set          // of maps, and not yet removed
+	run        uint64                   // makes tags unlike those of other runs
+	serial     uint64                   // of the last tag
+	generation uint32                   // of the kernel's, when nobody else had changed anything; 0: not known
 }
 
-func newNFT() nft {
-	return nft{table: &nftables.Table{Name: nftTable, Family: nftables.TableFamilyINet}, run: rand.Uint64()}
+func newNFT(protocol uint8) nft {
+	return nft{table: &nftables.Table{Name: nftTable(protocol), Family: nftables.TableFamilyINet}, run: rand.Uint64()}
 }
 
 // dial opens a socket in the network namespace of the calling thread.
@@ -72,12 +75,23 @@ func (n *nft) begin(fresh bool) (*transaction, error) {
 	}
 	t := &transaction{Conn: conn, nft: n, fresh: fresh}
 	if fresh {
-		n.tags, n.elements, n.sets = map[string][]string{}, map[string]map[string]struct{}{}, map[string]*nftables.Set{}
+		n.tags, n.elements = map[string][]string{}, map[string]map[string]struct{}{}
+		n.sets, n.maps, n.replaced = map[string]*nftables.Set{}, map[string]*nftables.Set{}, nil
 		t.AddTable(n.table)
 		t.DelTable(n.table)
 		t.AddTable(n.table)
 	}
 	return t, nil
+}
+
+// transact carries out a transaction that write writes.
+func (n *nft) transact(write func(*transaction)) error {
+	t, err := n.begin(false)
+	if err != nil {
+		return err
+	}
+	write(t)
+	return t.commit()
 }
 
 // chain adds a chain without rules.
@@ -104,6 +118,26 @@ func (t *transaction) dropChain(name string) {
 	t.FlushChain(c)
 	t.DelChain(c)
 	delete(t.nft.tags, name)
+	t.replace(name, nil)
+}
+
+// replace makes a map, or nil, that of a chain. The one before is removed by
+// dropReplaced.
+func (t *transaction) replace(chain string, s *nftables.Set) {
+	if old := t.nft.maps[chain]; old != nil {
+		t.nft.replaced = append(t.nft.replaced, old)
+	}
+	if t.nft.maps[chain] = s; s == nil {
+		delete(t.nft.maps, chain)
+	}
+}
+
+// dropReplaced removes maps that no rule uses any more.
+func (t *transaction) dropReplaced() {
+	for _, s := range t.nft.replaced {
+		t.DelSet(s)
+	}
+	t.nft.replaced = nil
 }
 
 // emptyChain removes the rules of a chain.
@@ -131,16 +165,23 @@ func (t *transaction) set(s nftables.Set) {
 	t.nft.elements[s.Name] = map[string]struct{}{}
 }
 
-// anonymous adds a set or a map for one rule.
-func (t *transaction) anonymous(s nftables.Set, list []nftables.SetElement) *nftables.Set {
+// anonymous adds a set for one rule.
+func (t *transaction) anonymous(s nftables.Set, list ...nftables.SetElement) *nftables.Set {
 	s.Table, s.Anonymous, s.Constant = t.nft.table, true, true
-	t.note(t.AddSet(&s, nil))
-	named := s // the library refuses further elements of sets without a name
-	named.Anonymous = false
-	for part := range slices.Chunk(list, maxElements) {
-		t.note(t.SetAddElements(&named, part))
-	}
+	t.note(t.AddSet(&s, list))
 	return &s
+}
+
+// constant adds a map for the rule of a chain. Nobody can change it as long as
+// the rule is there.
+func (t *transaction) constant(chain string, s nftables.Set, list []nftables.SetElement) {
+	t.nft.serial++
+	s.Table, s.Constant, s.Name = t.nft.table, true, fmt.Sprintf("map%d", t.nft.serial)
+	t.note(t.AddSet(&s, nil))
+	for part := range slices.Chunk(list, maxElements) {
+		t.note(t.SetAddElements(&s, part))
+	}
+	t.replace(chain, &s)
 }
 
 // add adds elements to a set that has a name.
@@ -260,7 +301,7 @@ func (n *nft) remove() error {
 	}
 	conn.AddTable(n.table)
 	conn.DelTable(n.table)
-	n.tags, n.elements, n.sets, n.generation = nil, nil, nil, 0
+	n.generation = 0
 	return conn.Flush()
 }
 

@@ -76,9 +76,8 @@ func (s *steering) addScopes(t *transaction) {
 	const chain = "steer"
 	t.base(chain, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
 	t.rule(chain, setMark(s.cfg.Kernel.MarkShift, noMark))
-	protocols := t.anonymous(nftables.Set{KeyType: nftables.TypeInetProto}, []nftables.SetElement{
-		{Key: []byte{unix.IPPROTO_TCP}}, {Key: []byte{unix.IPPROTO_UDP}},
-	})
+	protocols := t.anonymous(nftables.Set{KeyType: nftables.TypeInetProto},
+		nftables.SetElement{Key: []byte{unix.IPPROTO_TCP}}, nftables.SetElement{Key: []byte{unix.IPPROTO_UDP}})
 	t.rule(chain, []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Lookup{SourceRegister: 1, SetName: protocols.Name, SetID: protocols.ID, Invert: true},

@@ -121,10 +121,10 @@ func TestMeddlingWithSteeringIsPutRight(t *testing.T) {
 	table := fmt.Sprint(l.cfg.Kernel.SteeringTables.First + 1)
 	for _, meddling := range []string{
 		"nft flush ruleset",
-		"nft flush table inet mbbgp",
-		"nft flush chain inet mbbgp vni100_198.51.100.1",
-		"nft flush map inet mbbgp main_nat4",
-		"nft insert rule inet mbbgp steer accept",
+		"nft flush table inet mbbgp_254",
+		"nft flush chain inet mbbgp_254 vni100_198.51.100.1",
+		"nft flush map inet mbbgp_254 main_nat4",
+		"nft insert rule inet mbbgp_254 steer accept",
 		"ip route del default table " + table,
 		"ip -6 route flush table " + table,
 		"ip rule del priority 500",
@@ -211,5 +211,70 @@ func TestRemovalOfSteeringLeavesNothing(t *testing.T) {
 	}
 	if err := l.steering().remove(); err != nil {
 		t.Errorf("nothing is there to remove, and that is an error: %v", err)
+	}
+}
+
+// TestPortsThatMoveAreNeverNobodys moves a range to and fro under a stream of
+// packets. The route leads to the first hypervisor, the range belongs to the
+// second under two of its addresses; a packet that came to the first one was
+// nobody's for a moment.
+func TestPortsThatMoveAreNeverNobodys(t *testing.T) {
+	l := newSteerLab(t)
+	other := netip.MustParseAddr("fd00:b::44")
+	l.b.run("ip", "-6", "route", "add", other.String(), "encap", "seg6local", "action", "End.DX4", "nh4", "0.0.0.0", "dev", "u0")
+	s := l.steering()
+	claims := [][]portRange{
+		{{1024, 4096, targetB4}},
+		{{1024, 2048, targetB4}, {2048, 4096, other}},
+		{{1024, 1500, other}, {1500, 3000, targetB4}, {3000, 4096, other}},
+		{{1024, 4096, other}},
+	}
+	s.set(100, nat4, claims[0])
+	apply(t, s)
+	l.expect(flow{nat4, unix.IPPROTO_UDP, 1024, "hv2"}, flow{nat4, unix.IPPROTO_UDP, 5, "hv1"})
+
+	stop, sent := make(chan struct{}), make(chan int)
+	var fd int
+	l.host.within(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+		return err
+	})
+	defer unix.Close(fd)
+	go func() {
+		n := 0
+		defer func() { sent <- n }()
+		for ; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Sendto(fd, []byte("?"), 0, sockaddr(netip.AddrPortFrom(nat4.Addr(), uint16(1024+n*7%3072))))
+			}
+		}
+	}()
+	strays, heard := 0, 0
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for {
+			select {
+			case a := <-l.heard:
+				heard++
+				if a.station != "hv2" {
+					strays++
+				}
+			case <-stop:
+				return
+			}
+		}
+	}()
+	for i := range 40 {
+		s.set(100, nat4, claims[(i+1)%len(claims)])
+		apply(t, s)
+	}
+	close(stop)
+	<-finished
+	if n := <-sent; heard == 0 || strays > 0 {
+		t.Errorf("of %d packets that were sent %d were heard, %d of them where they did not belong", n, heard, strays)
 	}
 }
