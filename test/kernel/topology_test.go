@@ -19,6 +19,7 @@ import (
 const (
 	fabricAddress   = "10.0.0.1" // of the gateway
 	vtepAddress     = "10.0.0.2" // of the leaf
+	speakerAddress  = "10.0.0.9"
 	underlayAddress = "2001:db8::1"
 	gatewayTarget   = "2001:db8:f::200" // where hosts send what is for the fabric
 	server          = "[" + underlayAddress + "]:4711"
@@ -39,6 +40,7 @@ metalbond: {keepalive: 1s}
 bgp:
   neighbors:
     - {address: ` + vtepAddress + `, asn: 65000, families: [evpn], timers: {connect-retry: 1s}}
+    - {address: ` + speakerAddress + `, asn: 65000, families: [evpn], timers: {connect-retry: 1s}}
 kernel: {make-device: true%s}
 vnis:
   - vni: 200
@@ -101,16 +103,21 @@ func (w *world) host(name string) *host {
 func (w *world) start(kernel string) {
 	w.t.Helper()
 	w.daemon = w.gateway.Bridge(fmt.Sprintf(gatewayConfig, kernel))
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			w.t.Logf("the gateway's kernel:\n%s", w.gateway.Run("sh", "-c", stateCommands))
+		}
+	})
 }
 
-// connect starts a session of the host that the test steers, announces its VM,
-// and puts what comes from the fabric into its table.
-func (h *host) connect(t *testing.T) {
+// connect starts a session of the host that the test steers, with the routes
+// that it announces, and waits until it knows the customers' networks.
+func (h *host) connect(t *testing.T, routes ...string) {
 	t.Helper()
 	h.session = h.Hypervisor("-keepalive", "1")
 	h.session.Do("subscribe 200")
 	h.session.Connect(server)
-	h.announce(h.routes4, h.routes6)
+	h.announce(routes...)
 	lab.Eventually(t, slow, "routes of "+h.Name, func() error {
 		for _, prefix := range []string{customers4, customers6} {
 			if err := h.session.Holds("200#" + prefix + "#" + gatewayTarget); err != nil {
@@ -119,9 +126,6 @@ func (h *host) connect(t *testing.T) {
 		}
 		return nil
 	})
-	for _, prefix := range []string{customers4, customers6} {
-		h.Install(prefix, gatewayTarget)
-	}
 }
 
 func (h *host) announce(routes ...string) {
@@ -145,6 +149,42 @@ func (w *world) leaf() (leaf *lab.FRR, customer *lab.Node) {
 		Neighbors: []lab.FRRNeighbor{{Address: fabricAddress, ASN: 65001}},
 	})
 	return leaf, leaf.Host("customer", near, []string{customer4 + "/24", customer6 + "/64"})
+}
+
+// gatewayMAC is the gateway's Router's MAC: it has its router id in it.
+const gatewayMAC = "02:00:0a:00:00:01"
+
+// plainLeaf adds a leaf without BGP, whose kernel is set up by hand, and a
+// customer. What it knows of the gateway it never forgets, as a leaf that helps
+// with a graceful restart; FRR 8 does that for other families than EVPN only. A
+// speaker does the talking.
+func (w *world) plainLeaf(name, vtep, mac string) (customer *lab.Node) {
+	leaf := w.fabric.Node(name, vtep+"/24")
+	leaf.VRF()
+	customer = leaf.Customer("of-"+name, []string{"192.168.2.1/24", "fd00:2::1/64"}, []string{customer4 + "/24", customer6 + "/64"})
+	leaf.Run("sh", "-ec", fmt.Sprintf(`
+		ip link add vx200 address %[2]s type vxlan id 200 local %[1]s dev lan dstport 4789 nolearning
+		ip link set vx200 addrgenmode none master red up
+		ip neigh add %[3]s lladdr %[4]s dev vx200 nud permanent
+		ip neigh add ::ffff:%[3]s lladdr %[4]s dev vx200 nud permanent
+		bridge fdb add %[4]s dst %[3]s dev vx200 self permanent
+		ip route add 10.1.0.0/16 vrf red via %[3]s dev vx200 onlink
+		ip route add fd00:1::/64 vrf red via ::ffff:%[3]s dev vx200 onlink`, vtep, mac, fabricAddress, gatewayMAC))
+	return customer
+}
+
+// speaker adds a BGP speaker to the fabric, which announces for plain leaves.
+// What it says before the gateway is there waits.
+func (w *world) speaker() *lab.Speaker {
+	return w.fabric.Node("speaker", speakerAddress+"/24").Speaker(65000, speakerAddress, fabricAddress+"=65001")
+}
+
+// announce says that the customers' networks are behind a leaf, or another one
+// than before.
+func announce(s *lab.Speaker, vtep, mac string) {
+	for i, prefix := range []string{customers4, customers6} {
+		s.Do("announce 65000:%d %s 200 %s 65000:200 %s", i, prefix, vtep, mac)
+	}
 }
 
 // reach waits until an address answers.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,7 @@ type Capture struct {
 
 // Packet is what an IPv6 packet says of its way.
 type Packet struct {
+	At                 time.Time // when it was recorded
 	Src, Dst           netip.Addr
 	Segments           []netip.Addr // of a segment routing header (RFC 8754); nil: it has none
 	InnerSrc, InnerDst netip.Addr   // of the IPv4 or IPv6 packet inside; invalid: there is none
@@ -83,6 +85,7 @@ func (c *Capture) record() {
 		}
 		if p, ok := parsePacket(buf[:n]); ok {
 			c.mu.Lock()
+			p.At = time.Now()
 			c.packets = append(c.packets, p)
 			c.mu.Unlock()
 		}

@@ -13,9 +13,15 @@ import (
 // default, and waits until it lives.
 func (n *Node) Bridge(config string) *MetalBond {
 	n.t.Helper()
+	return n.BridgeOf(Program("mbbgp"), config)
+}
+
+// BridgeOf is Bridge for a binary of another path.
+func (n *Node) BridgeOf(program, config string) *MetalBond {
+	n.t.Helper()
 	const path = "/run/mbbgp.yaml"
 	n.WriteFile(path, config)
-	m := &MetalBond{n.Start(Program("mbbgp"), "run", "-c", path), n, "http://127.0.0.1:4712"}
+	m := &MetalBond{n.Start(program, "run", "-c", path), n, "http://127.0.0.1:4712"}
 	m.waitAlive()
 	return m
 }

@@ -49,8 +49,7 @@ func New(t testing.TB) *Lab {
 	}
 	l := &Lab{t: t, dir: t.TempDir()}
 	l.hub = l.node("hub")
-	l.hub.Run("ip", "link", "add", "lan", "type", "bridge", "mcast_snooping", "0")
-	l.hub.Run("ip", "link", "set", "lan", "up")
+	l.hub.ip("link add lan up type bridge mcast_snooping 0")
 	return l
 }
 
@@ -70,9 +69,14 @@ func (l *Lab) Attach(n *Node, device string, addresses ...string) (port string) 
 	l.ports++
 	port = fmt.Sprintf("p%d", l.ports)
 	mtu := strconv.Itoa(cmp.Or(l.MTU, 1500))
-	l.hub.Run("ip", "link", "add", port, "mtu", mtu, "type", "veth", "peer", "name", device, "mtu", mtu, "netns", strconv.Itoa(n.pid))
-	l.hub.Run("ip", "link", "set", port, "master", "lan", "up")
-	n.Run("sh", "-ec", "ip link set "+device+" up\n"+addressLines(device, addresses))
+	l.hub.ip(
+		fmt.Sprintf("link add %s mtu %s type veth peer name %s mtu %s netns %d", port, mtu, device, mtu, n.pid),
+		"link set "+port+" master lan up")
+	commands := []string{"link set " + device + " up"}
+	for _, a := range addresses {
+		commands = append(commands, "address add "+a+" dev "+device)
+	}
+	n.ip(commands...)
 	// A little later the kernel notices that the link is up. Until then nothing is
 	// sent from the IPv6 addresses; connections would be made from another one.
 	Eventually(l.t, 10*time.Second, "addresses of "+n.Name, func() error {
