@@ -81,7 +81,7 @@ func (d *daemon) kernelState() api.Kernel {
 	for _, t := range i.Tables {
 		k.Tables = append(k.Tables, api.KernelTable{
 			VNI: t.VNI, Table: t.Table, VRF: t.VRF, Routes: t.Routes, Unclaimed: t.Unclaimed,
-			Pending: t.Pending, Conflicts: t.Conflicts, Steered: t.Steered, LastError: t.LastError,
+			Pending: t.Pending, Conflicts: t.Conflicts, Steered: t.Steered, Contested: t.Contested, Dropped: t.Dropped, LastError: t.LastError,
 		})
 	}
 	for _, x := range i.Devices {

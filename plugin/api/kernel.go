@@ -34,6 +34,8 @@ type KernelTable struct {
 	Pending   int     `json:"pending"`       // prefixes whose change failed and is tried again
 	Conflicts int     `json:"conflicts"`     // prefixes where a route of somebody else has our metric
 	Steered   int     `json:"steeredRanges"` // NAT port ranges
+	Contested int     `json:"contested"`     // NAT addresses of which several hypervisors claim the same ports
+	Dropped   uint64  `json:"sourceDropped"` // packets, by source validation
 	LastError string  `json:"lastError,omitempty"`
 }
 
@@ -55,7 +57,7 @@ type KernelNextHop struct {
 // that VNIs need.
 type KernelDevice struct {
 	Name    string  `json:"name"`
-	Kind    string  `json:"kind"`          // vrf, vxlan, ip6tnl, address, rule, segment, label
+	Kind    string  `json:"kind"`          // vrf, vxlan, ip6tnl, address, rule, segment, label, nftables
 	VNI     rib.VNI `json:"vni,omitempty"` // absent: of all
 	Ours    bool    `json:"ours"`          // made, not found
 	OK      bool    `json:"ok"`

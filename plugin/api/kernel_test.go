@@ -17,7 +17,7 @@ func gateway() Kernel {
 		Synced: true, Since: time.Unix(1, 0).UTC(), NextHopObjects: true,
 		Tables: []KernelTable{
 			{VNI: 100, Table: 254, Routes: 7, Steered: 3},
-			{VNI: 200, Table: 200, VRF: "tenant-a", Routes: 3, Unclaimed: 1, Pending: 2, Conflicts: 4, LastError: "10.0.0.0/24: EINVAL"},
+			{VNI: 200, Table: 200, VRF: "tenant-a", Routes: 3, Unclaimed: 1, Pending: 2, Conflicts: 4, Contested: 5, Dropped: 6, LastError: "10.0.0.0/24: EINVAL"},
 		},
 		NextHops: []KernelNextHop{
 			{Kind: "overlay", Target: netip.MustParseAddr("2001:db8:1::1"), ID: 471000000, Routes: 3, Reachable: true, Device: "eth0", Gateway: netip.MustParseAddr("fe80::1")},
@@ -49,6 +49,8 @@ func TestMetricsOfTheKernelFollowItsState(t *testing.T) {
 		`mbbgp_kernel_pending_prefixes{table="200",vni="200"} 2`,
 		`mbbgp_kernel_conflicting_prefixes{table="200",vni="200"} 4`,
 		`mbbgp_kernel_steered_ranges{table="254",vni="100"} 3`,
+		`mbbgp_kernel_contested_addresses{table="200",vni="200"} 5`,
+		`mbbgp_kernel_source_dropped_total{table="200",vni="200"} 6`,
 		`mbbgp_kernel_nexthops{kind="overlay",reachable="true"} 1`,
 		`mbbgp_kernel_nexthops{kind="overlay",reachable="false"} 1`,
 		`mbbgp_kernel_nexthops{kind="vtep",reachable="false"} 0`,

@@ -17,6 +17,8 @@ func (e emitter) kernel(k Kernel) {
 		e.gauge("kernel_pending_prefixes", "Prefixes of the table whose change failed and is tried again.", float64(t.Pending), labels...)
 		e.gauge("kernel_conflicting_prefixes", "Prefixes of the table where a route of somebody else has our metric.", float64(t.Conflicts), labels...)
 		e.gauge("kernel_steered_ranges", "NAT port ranges that are steered.", float64(t.Steered), labels...)
+		e.gauge("kernel_contested_addresses", "NAT addresses of which several hypervisors claim the same ports.", float64(t.Contested), labels...)
+		e.total("kernel_source_dropped_total", "Packets out of tunnels that were dropped because the VNI has no route to their source.", t.Dropped, labels...)
 	}
 	e.kernelNextHops(k.NextHops)
 	e.kernelDevices(k.Devices)

@@ -15,7 +15,6 @@ package kernel
 // raises it (the kernel does not let nftables raise it).
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -58,9 +57,9 @@ func (s *steering) filters() bool { return s.cfg.Kernel.MSS != 0 || len(s.valida
 
 // addFilters adds source validation and MSS clamping. Counters begin with what
 // they had.
-func (s *steering) addFilters(t *transaction, dropped map[rib.VNI]uint64) error {
+func (s *steering) addFilters(t *transaction) error {
 	if list := s.validated(); len(list) > 0 {
-		if err := s.addValidation(t, list, dropped); err != nil {
+		if err := s.addValidation(t, list); err != nil {
 			return err
 		}
 	}
@@ -70,7 +69,8 @@ func (s *steering) addFilters(t *transaction, dropped map[rib.VNI]uint64) error 
 	return nil
 }
 
-func (s *steering) addValidation(t *transaction, list []*config.VNI, dropped map[rib.VNI]uint64) error {
+func (s *steering) addValidation(t *transaction, list []*config.VNI) error {
+	dropped := s.dropped()
 	t.base("validate", nftables.ChainHookPrerouting, validationPriority)
 	t.base("segment", nftables.ChainHookPrerouting, segmentPriority)
 	t.set(nftables.Set{Name: validatedDevices, IsMap: true, KeyType: nftables.TypeIFName, DataType: nftables.TypeVerdict})
@@ -173,22 +173,19 @@ func setMSS() []expr.Any {
 }
 
 // dropped returns how many packets of each VNI were dropped because of their
-// source.
-func (s *steering) dropped() (map[rib.VNI]uint64, error) {
-	n := map[rib.VNI]uint64{}
+// source, as far as the kernel says it: counters that are gone stay what they
+// were.
+func (s *steering) dropped() map[rib.VNI]uint64 {
 	if len(s.validated()) == 0 {
-		return n, nil
+		return nil
 	}
 	conn, err := s.nft.dial()
 	if err != nil {
-		return nil, err
+		return s.drops
 	}
 	list, err := conn.GetNamedObjects(s.nft.table)
-	if errors.Is(err, unix.ENOENT) {
-		return n, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading nftables' counters: %w", err)
+	if err != nil { // somebody removed the table
+		return s.drops
 	}
 	for _, o := range list {
 		named, ok := o.(*nftables.NamedObj)
@@ -198,8 +195,8 @@ func (s *steering) dropped() (map[rib.VNI]uint64, error) {
 		digits, ours := strings.CutPrefix(named.Name, droppedPrefix)
 		counter, ok := named.Obj.(*expr.Counter)
 		if vni, err := strconv.ParseUint(digits, 10, 32); ours && ok && err == nil {
-			n[rib.VNI(vni)] = counter.Packets
+			s.drops[rib.VNI(vni)] = counter.Packets
 		}
 	}
-	return n, nil
+	return s.drops
 }

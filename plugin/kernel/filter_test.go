@@ -11,14 +11,13 @@ import (
 	"mbbgp/config"
 	"mbbgp/plugin/kernel/internal/netns"
 	"mbbgp/plugin/kernel/rtnl"
-	"mbbgp/rib"
 	"mbbgp/test/lab"
 )
 
 // validationLab is a gateway whose VNI 7 has a VRF. A hypervisor, which is not
 // more than a tunnel, sends to the gateway's address; packets that pass go to
 // the host, which is in the VRF, too.
-func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steering, *station) {
+func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steering, *steerLab) {
 	lab.Need(t, "lab")
 	netns.New(t)
 	conn, err := rtnl.Dial()
@@ -31,8 +30,7 @@ func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steerin
 	l := &steerLab{t: t, cfg: cfg, conn: conn}
 	l.hops = &heldHops{t: t, conn: conn, cfg: cfg.Kernel, none: true}
 	netns.Run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-	hypervisor := l.station("hv1", 2)
-	l.station("host", 1)
+	l.a, l.host = l.station("hv1", 2), l.station("host", 1)
 	for _, command := range []string{
 		"link add overlay up type ip6tnl mode any external",
 		"link add red up type vrf table 1007",
@@ -50,14 +48,14 @@ func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steerin
 	for _, command := range decapsulation {
 		netns.Run(t, "ip", strings.Fields(command)...)
 	}
-	hypervisor.run("ip", "-6", "route", "add", testGateway.String(), "via", "2001:db8:2::1")
+	l.a.run("ip", "-6", "route", "add", testGateway.String(), "via", "2001:db8:2::1")
 	for _, addr := range []string{"10.1.0.1/32", "10.2.0.1/32", "10.3.0.1/32", "2001:db8:71::1/128", "2001:db8:72::1/128"} {
-		hypervisor.run("ip", "addr", "add", addr, "dev", "lo", "nodad")
+		l.a.run("ip", "addr", "add", addr, "dev", "lo", "nodad")
 	}
 	for _, to := range []string{"10.0.1.0/24", "2001:db8:1::/64"} {
-		hypervisor.run("ip", "route", "add", to, "encap", "seg6", "mode", "encap.red", "segs", testGateway.String(), "dev", "u0")
+		l.a.run("ip", "route", "add", to, "encap", "seg6", "mode", "encap.red", "segs", testGateway.String(), "dev", "u0")
 	}
-	return l.steering(), hypervisor
+	return l.steering(), l
 }
 
 // TestSourcesWithoutARouteOfTheVNIAreDropped sends from sources that the VNI's
@@ -82,9 +80,9 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			v := row.vni
 			v.VNI, v.Table, v.VRF, v.Gateway, v.SourceValidation = 7, 1007, "red", testGateway, true
-			s, hypervisor := validationLab(t, v, row.decap)
+			s, l := validationLab(t, v, row.decap)
 			send := func(source, to string) {
-				hypervisor.within(func() error { return datagram(netip.MustParseAddr(source), netip.MustParseAddr(to)) })
+				l.a.within(func() error { return datagram(netip.MustParseAddr(source), netip.MustParseAddr(to)) })
 			}
 			count := func() uint64 {
 				link, err := s.owners.tree.handle.LinkByName("host")
@@ -111,24 +109,24 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 				{"2001:db8:71::1", "2001:db8:1::2", true},
 				{"2001:db8:72::1", "2001:db8:1::2", false},
 			} {
-				dropped := s.droppedOf(t, 7)
+				dropped := s.dropped()[7]
 				before := count()
 				for range 10 {
 					send(row.source, row.to)
 				}
 				if row.passes {
 					waitFor(t, "10 packets from "+row.source, func() bool { return count() >= before+10 })
-					if n := s.droppedOf(t, 7); n != dropped {
+					if n := s.dropped()[7]; n != dropped {
 						t.Errorf("from %s: %d packets were dropped", row.source, n-dropped)
 					}
 					continue
 				}
-				waitFor(t, "10 drops from "+row.source, func() bool { return s.droppedOf(t, 7) == dropped+10 })
+				waitFor(t, "10 drops from "+row.source, func() bool { return s.dropped()[7] == dropped+10 })
 			}
-			dropped := s.droppedOf(t, 7)
+			dropped := s.dropped()[7]
 			s.outdated = true
 			apply(t, s)
-			if n := s.droppedOf(t, 7); n != dropped {
+			if n := s.dropped()[7]; n != dropped {
 				t.Errorf("%d drops are counted after the table was written anew, want %d", n, dropped)
 			}
 			if err := s.remove(); err != nil {
@@ -136,15 +134,6 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 			}
 		})
 	}
-}
-
-func (s *steering) droppedOf(t *testing.T, vni rib.VNI) uint64 {
-	t.Helper()
-	n, err := s.dropped()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n[vni]
 }
 
 // datagram sends one, in the network namespace of the calling thread.

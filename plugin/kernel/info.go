@@ -29,6 +29,8 @@ type TableInfo struct {
 	Pending   int    // prefixes whose change failed and is tried again
 	Conflicts int    // prefixes where somebody else's route has our metric: theirs stays
 	Steered   int    // NAT port ranges
+	Contested int    // NAT addresses of which several hypervisors claim the same ports
+	Dropped   uint64 // packets that source validation has dropped
 	LastError string // of a change that failed; "" if none is pending
 }
 
@@ -50,7 +52,7 @@ type NextHopInfo struct {
 // need beside those of their tables.
 type DeviceInfo struct {
 	Name    string
-	Kind    string  // "vrf", "vxlan", "ip6tnl", "address", "rule", "segment", "label", "unreachable"
+	Kind    string  // "vrf", "vxlan", "ip6tnl", "address", "rule", "segment", "label", "unreachable", "nftables"
 	VNI     rib.VNI // 0: of all
 	Ours    bool    // made by us, not found
 	OK      bool

@@ -202,8 +202,11 @@ func (k *Kernel) Info() Info {
 		info.Devices = k.devices.info()
 	}
 	if k.steering != nil {
+		info.Devices = append(info.Devices, k.steering.info()...)
+		dropped := k.steering.dropped()
 		for i := range info.Tables {
-			info.Tables[i].Steered = k.steering.counts(info.Tables[i].VNI)
+			t := &info.Tables[i]
+			t.Steered, t.Contested, t.Dropped = k.steering.counts(t.VNI), k.steering.conflicts(t.VNI), dropped[t.VNI]
 		}
 	}
 	return info

@@ -281,6 +281,9 @@ func (n *nft) same() (bool, error) {
 
 // chains returns the names of the chains that the table has in the kernel.
 func (n *nft) chains(conn *nftables.Conn) (names []string, err error) {
+	if _, err := generation(); err != nil { // it knows what a missing nftables says
+		return nil, err
+	}
 	list, err := conn.ListChainsOfTableFamily(n.table.Family)
 	if err != nil {
 		return nil, fmt.Errorf("reading nftables' chains: %w", err)
@@ -317,6 +320,9 @@ func generation() (uint32, error) {
 		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETGEN, Flags: netlink.Request},
 		Data:   make([]byte, sizeofNfgenmsg),
 	})
+	if errors.Is(err, unix.EINVAL) {
+		err = unix.EOPNOTSUPP // netfilter says so of all that it does not have
+	}
 	if err != nil {
 		return 0, fmt.Errorf("nftables' generation: %w", err)
 	}

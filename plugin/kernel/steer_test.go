@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sirupsen/logrus/hooks/test"
 	"golang.org/x/sys/unix"
 
 	"mbbgp/plugin/kernel/internal/netns"
@@ -18,6 +19,22 @@ func apply(t testing.TB, s *steering) {
 	}
 	if s.problem != "" {
 		t.Fatal(s.problem)
+	}
+}
+
+func TestKernelWithoutNftablesIsNoErrorToTryAgain(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	s := &steering{log: log, outdated: true, nft: newNFT(254)}
+	for range 2 {
+		if err := s.failed(fmt.Errorf("nftables' generation: %w", unix.EOPNOTSUPP)); err != nil {
+			t.Errorf("to be tried again: %v", err)
+		}
+	}
+	if info := s.info(); len(hook.Entries) != 1 || len(info) != 1 || info[0].OK || info[0].Problem == "" {
+		t.Errorf("%d lines were logged and the state is %+v, want one line and a problem", len(hook.Entries), info)
+	}
+	if err := s.failed(unix.ENOBUFS); err == nil {
+		t.Error("other errors are to be tried again, too")
 	}
 }
 
