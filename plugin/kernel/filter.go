@@ -140,7 +140,10 @@ func (s *steering) addClamping(t *transaction) {
 		t.rule("clamp_in", syn(), ipv4(), iifname(), tunnels, size(s.mtu-headers4), setMSS())
 		t.rule("clamp_in", syn(), ipv6(), iifname(), tunnels, size(s.mtu-headers6), setMSS())
 	}
-	t.rule("clamp_out", syn(), oifname(), tunnels, []expr.Any{&expr.Rt{Register: 1, Key: expr.RtTCPMSS}}, setMSS())
+	t.rule("clamp_out", syn(), oifname(), tunnels, []expr.Any{
+		&expr.Rt{Register: 1, Key: expr.RtTCPMSS},
+		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 2, Size: 2},
+	}, setMSS())
 }
 
 // overlayMTU returns that of the device to hypervisors, 0 if there is none.

@@ -25,7 +25,6 @@ func segmentSizes(t *testing.T, from, to *station, addr netip.Addr) (client, ser
 			fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 			return err
 		})
-		t.Cleanup(func() { unix.Close(fd) })
 		timeout := unix.Timeval{Sec: 10}
 		for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
 			if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &timeout); err != nil {
@@ -42,6 +41,11 @@ func segmentSizes(t *testing.T, from, to *station, addr netip.Addr) (client, ser
 		return n
 	}
 	listener, dialer := open(to), open(from)
+	defer unix.Close(listener)
+	defer unix.Close(dialer)
+	if err := unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
 	at := sockaddr(netip.AddrPortFrom(addr, port))
 	if err := unix.Bind(listener, at); err != nil {
 		t.Fatal(err)
