@@ -11,20 +11,22 @@ import (
 
 // stateCommands show all that the gateway has in the kernel, and what is there
 // of others.
-const stateCommands = `
-	ip route show table 200
-	ip -6 route show table 200
-	ip route show
-	ip nexthop show
-	ip rule show
-	ip -6 rule show
-	ip neigh show dev vx200 nud permanent
-	ip -6 neigh show dev vx200 nud permanent
-	bridge fdb show dev vx200
-	ip -o link show type vrf
-	ip -o link show type vxlan
-	ip -o link show type ip6tnl
-	ip -o -6 address show dev lo`
+const stateCommands = `ip -o -batch - <<END
+route show table 200
+route show
+nexthop show
+rule show
+neigh show dev vx200 nud permanent
+link show type vrf
+link show type vxlan
+link show type ip6tnl
+END
+ip -6 -o -batch - <<END
+route show table 200
+rule show
+address show dev lo
+END
+bridge fdb show dev vx200`
 
 // changing are the parts of their output that are others after a device or a
 // next hop was made again.
@@ -72,7 +74,7 @@ func TestMeddlingIsUndone(t *testing.T) {
 			done`},
 		{"the next hops are flushed", `ip nexthop flush proto 254`},
 		{"a next hop is replaced", `id=$(ip nexthop show proto 254 | sed -n 's/^id \([0-9]*\) .*encap ip6 .*/\1/p' | head -n 1)
-			ip nexthop replace id $id proto 254 blackhole`},
+			ip -6 nexthop replace id $id proto 254 encap ip6 dst 2001:db8:0:dead::7 dev overlay`},
 		{"a neighbour and its FDB entry are deleted", `ip neigh flush dev vx200 nud permanent; ip -6 neigh flush dev vx200 nud permanent
 			bridge fdb del 02:00:00:00:00:02 dev vx200 self`},
 		{"the tunnel goes down", `ip link set overlay down`},
@@ -87,8 +89,8 @@ func TestMeddlingIsUndone(t *testing.T) {
 		w.gateway.Run("sh", "-c", row.command)
 		w.waitState(t, row.name, before)
 		t.Logf("%s: undone within %s", row.name, time.Since(begin))
-		reach(t, customer, w.a.vm4, w.a.vm6, shared4, shared6)
-		reach(t, w.b.vm, customer4, customer6)
+		reach(t, customer, w.a.vm4, shared6)
+		reach(t, w.b.vm, customer6)
 	}
 
 	t.Log("the VRF is deleted, and with it all routes of its table, others' too")

@@ -19,7 +19,10 @@ func TestFlowsToPortRangesArriveWhereTheyBelong(t *testing.T) {
 	w.start("")
 	w.a.connect(t)
 	w.b.connect(t)
-	const nat4, nat6 = "10.1.0.50", "fd00:1::50"
+	for _, h := range []*host{w.a, w.b} { // so that connections are refused
+		h.Install(customers4, gatewayTarget)
+		h.Install(customers6, gatewayTarget)
+	}
 	ranges := func(h *host, from, to int) []string {
 		return []string{
 			fmt.Sprintf("200#%s/32#%s#NAT#%d#%d", nat4, h.target, from, to),
@@ -55,6 +58,14 @@ func TestFlowsToPortRangesArriveWhereTheyBelong(t *testing.T) {
 	w.a.announce(ranges(w.a, 1024, 2048)...)
 	w.b.announce(ranges(w.b, 2048, 4096)...)
 	check(map[int]*host{1024: w.a, 1500: w.a, 2047: w.a, 2048: w.b, 4095: w.b})
+
+	t.Log("somebody deletes what steers them")
+	w.gateway.Run("sh", "-ec", `
+		nft delete table inet mbbgp_254
+		for f in -4 -6; do
+			ip $f rule show | sed -n 's/^\([0-9]*\):.* proto 254$/rule del pref \1/p' | ip $f -batch -
+		done`)
+	check(map[int]*host{1024: w.a, 2047: w.a, 2048: w.b})
 
 	t.Log("a part of the ports moves")
 	w.b.withdraw(ranges(w.b, 2048, 4096)...)

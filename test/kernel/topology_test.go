@@ -15,7 +15,8 @@ import (
 //	                                                  == host B -- VM B
 //
 // The leaf is FRR with an EVPN L3 VNI. Every host has a VM with addresses of its
-// own and one that both have, for what has two next hops or moves.
+// own and ones that both have: for what has two next hops or moves, and for what
+// has port ranges.
 const (
 	fabricAddress   = "10.0.0.1" // of the gateway
 	vtepAddress     = "10.0.0.2" // of the leaf
@@ -28,6 +29,7 @@ const (
 	customers4           = "192.168.2.0/24"
 	customers6           = "fd00:2::/64"
 	shared4, shared6     = "10.1.0.7", "fd00:1::7"
+	nat4, nat6           = "10.1.0.50", "fd00:1::50"
 )
 
 // gatewayConfig is that of most tests, with what a test adds to the kernel
@@ -91,7 +93,7 @@ func (w *world) host(name string) *host {
 	}
 	h.Node = w.underlay.Node("host-"+name, h.address+"/64")
 	h.Overlay(h.target + "/128")
-	h.vm = h.VM("vm-"+name, h.vm4, h.vm6, shared4, shared6)
+	h.vm = h.VM("vm-"+name, h.vm4, h.vm6, shared4, shared6, nat4, nat6)
 	h.Run("ip", "route", "add", "2001:db8:f::/64", "via", underlayAddress)
 	w.gateway.Run("ip", "route", "add", h.target[:len(h.target)-1]+"/64", "via", h.address)
 	h.routes4, h.routes6 = "200#"+h.vm4+"/32#"+h.target, "200#"+h.vm6+"/128#"+h.target
