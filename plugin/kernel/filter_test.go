@@ -40,6 +40,11 @@ func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steerin
 		"-6 route add 2001:db8:71::/64 table 1007 encap ip6 dst 2001:db8:2::2 dev overlay",
 		"route add default table 1007 via 10.0.1.2 dev host",
 		"-6 route add default table 1007 via 2001:db8:1::2 dev host",
+		"-6 nexthop add id 7 encap ip6 dst 2001:db8:2::2 dev overlay",
+		"-6 nexthop add id 8 encap ip6 dst 2001:db8:2::8 dev overlay",
+		"nexthop add id 9 group 7/8",
+		"route add 10.4.0.0/24 table 1007 nhid 9",
+		"-6 route add 2001:db8:74::/64 table 1007 nhid 9",
 		"route add 10.3.0.0/24 encap ip6 dst 2001:db8:2::2 dev overlay", // of another VNI
 	} {
 		netns.Run(t, "ip", strings.Fields(command)...)
@@ -49,7 +54,7 @@ func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steerin
 		netns.Run(t, "ip", strings.Fields(command)...)
 	}
 	l.a.run("ip", "-6", "route", "add", testGateway.String(), "via", "2001:db8:2::1")
-	for _, addr := range []string{"10.1.0.1/32", "10.2.0.1/32", "10.3.0.1/32", "2001:db8:71::1/128", "2001:db8:72::1/128"} {
+	for _, addr := range []string{"10.1.0.1/32", "10.2.0.1/32", "10.3.0.1/32", "10.4.0.1/32", "2001:db8:71::1/128", "2001:db8:72::1/128", "2001:db8:74::1/128"} {
 		l.a.run("ip", "addr", "add", addr, "dev", "lo", "nodad")
 	}
 	for _, to := range []string{"10.0.1.0/24", "2001:db8:1::/64"} {
@@ -68,18 +73,24 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 		vni   config.VNI
 		decap []string
 	}{
-		{"ip6tnl", config.VNI{Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
+		{"ip6tnl without a VRF", config.VNI{Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
+			"-6 addr add " + gateway + "/128 dev lo nodad",
+			"link add mb7 up type ip6tnl mode any local " + gateway + " remote ::",
+			"rule add priority 774 iif mb7 lookup 1007",
+			"-6 rule add priority 774 iif mb7 lookup 1007",
+		}},
+		{"ip6tnl", config.VNI{VRF: "red", Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
 			"-6 addr add " + gateway + "/128 dev lo nodad",
 			"link add mb7 type ip6tnl mode any local " + gateway + " remote ::",
 			"link set mb7 master red up",
 		}},
-		{"dt46", config.VNI{Decapsulation: config.DecapDT46}, []string{
+		{"dt46", config.VNI{VRF: "red", Decapsulation: config.DecapDT46}, []string{
 			"-6 route add " + gateway + "/128 encap seg6local action End.DT46 vrftable 1007 dev red",
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			v := row.vni
-			v.VNI, v.Table, v.VRF, v.Gateway, v.SourceValidation = 7, 1007, "red", testGateway, true
+			v.VNI, v.Table, v.Gateway, v.SourceValidation = 7, 1007, testGateway, true
 			s, l := validationLab(t, v, row.decap)
 			send := func(source, to string) {
 				l.a.within(func() error { return datagram(netip.MustParseAddr(source), netip.MustParseAddr(to)) })
@@ -106,8 +117,10 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 				{"10.1.0.1", "10.0.1.2", true},
 				{"10.2.0.1", "10.0.1.2", false},
 				{"10.3.0.1", "10.0.1.2", false},
+				{"10.4.0.1", "10.0.1.2", true},
 				{"2001:db8:71::1", "2001:db8:1::2", true},
 				{"2001:db8:72::1", "2001:db8:1::2", false},
+				{"2001:db8:74::1", "2001:db8:1::2", true},
 			} {
 				dropped := s.dropped()[7]
 				before := count()

@@ -210,7 +210,11 @@ func (l *steerLab) read(fd int, name string, proto int, stop, stopped chan struc
 		case p[0] != 8 && p[0] != 128: // no echo request
 			continue
 		}
-		l.heard <- a
+		select {
+		case l.heard <- a:
+		case <-stop:
+			return
+		}
 	}
 }
 
