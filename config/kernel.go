@@ -72,6 +72,9 @@ func (d *decoder) kernel(n *node, path string) *Kernel {
 		if k.MSS == MSSAuto {
 			d.bad(n.entry("mss").value, join(path, "mss"), "auto does not work with tunnel seg6, whose packets nothing is known of when they come in; want off or a number (500 to 65535)")
 		}
+		if k.Device == "lo" && !k.NextHopObjects {
+			d.bad(n.entry("device").value, join(path, "device"), "lo does not work with nexthop-objects off: Linux drops packets of IPv6 routes that leave by it; want another device that stays up")
+		}
 	}
 	if size := k.NextHopIDs.size(); size != 0 && size < minNextHopIDs {
 		d.bad(n.entry("nexthop-ids").value, join(path, "nexthop-ids"), "%s has %d numbers, want at least %d", k.NextHopIDs, size, minNextHopIDs)

@@ -85,6 +85,8 @@ var malformedKernel = []struct {
 		`f:2:41: vnis[0].nat-from[1]: 2 is not configured, want VNIs of this file`}},
 	{"a segment size found by seg6", "kernel: {tunnel: seg6, mss: auto}\n", []string{
 		`f:1:29: kernel.mss: auto does not work with tunnel seg6, whose packets nothing is known of when they come in; want off or a number (500 to 65535)`}},
+	{"loopback without next hop objects", "kernel: {tunnel: seg6, nexthop-objects: off, device: lo}\n", []string{
+		`f:1:54: kernel.device: lo does not work with nexthop-objects off: Linux drops packets of IPv6 routes that leave by it; want another device that stays up`}},
 	{"validation behind dt6", "kernel: {}\nvnis: [{vni: 1, table: 1, gateway: \"2001:db8::1\", decapsulation: dt6, source-validation: true}]\n", []string{
 		`f:2:90: vnis[0].source-validation: true (here or in kernel) does not work with decapsulation dt6: the kernel shows its packets to no filter; want dt46, or false`}},
 	{"validation of all behind dt6", "kernel: {decapsulation: dt6, source-validation: true}\nvnis: [{vni: 1, table: 1, gateway: \"2001:db8::1\"}]\n", []string{
