@@ -89,12 +89,12 @@ func TestSegmentSizeIsLoweredAndNeverRaised(t *testing.T) {
 func TestSegmentSizeFitsTheTunnel(t *testing.T) {
 	gateway := testGateway.String()
 	s, l := validationLab(t, config.VNI{VNI: 7, Table: 1007, VRF: "red", Gateway: testGateway, DecapDevice: "mb7"}, []string{
-		"-6 addr add " + gateway + "/128 dev lo nodad",
+		"addr add " + gateway + "/128 dev lo nodad",
 		"link add mb7 type ip6tnl mode any local " + gateway + " remote ::",
 		"link set mb7 master red up",
 	})
 	l.cfg.Kernel.MSS = config.MSSAuto
-	l.a.run("ip", "link", "add", "d6", "up", "type", "ip6tnl", "mode", "any", "external")
+	l.a.ip("link add d6 up type ip6tnl mode any external")
 	apply(t, s)
 	for _, mtu := range []struct {
 		text string

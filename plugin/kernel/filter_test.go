@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -31,35 +30,35 @@ func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steerin
 	l.hops = &heldHops{t: t, conn: conn, cfg: cfg.Kernel, none: true}
 	netns.Run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	l.a, l.host = l.station("hv1", 2), l.station("host", 1)
-	for _, command := range []string{
+	ip(t,
 		"link add overlay up type ip6tnl mode any external",
 		"link add red up type vrf table 1007",
 		"link set host master red",
 		"addr add 2001:db8:1::1/64 dev host nodad", // enslaving took it away
 		"route add 10.1.0.0/24 table 1007 encap ip6 dst 2001:db8:2::2 dev overlay",
-		"-6 route add 2001:db8:71::/64 table 1007 encap ip6 dst 2001:db8:2::2 dev overlay",
+		"route add 2001:db8:71::/64 table 1007 encap ip6 dst 2001:db8:2::2 dev overlay",
 		"route add default table 1007 via 10.0.1.2 dev host",
-		"-6 route add default table 1007 via 2001:db8:1::2 dev host",
-		"-6 nexthop add id 7 encap ip6 dst 2001:db8:2::2 dev overlay",
-		"-6 nexthop add id 8 encap ip6 dst 2001:db8:2::8 dev overlay",
+		"route add default table 1007 via 2001:db8:1::2 dev host",
+		"route add 10.3.0.0/24 encap ip6 dst 2001:db8:2::2 dev overlay", // of another VNI
+	)
+	for id, target := range map[string]string{"7": "2001:db8:2::2", "8": "2001:db8:2::8"} {
+		netns.Run(t, "ip", "-6", "nexthop", "add", "id", id, "encap", "ip6", "dst", target, "dev", "overlay")
+	}
+	ip(t,
 		"nexthop add id 9 group 7/8",
 		"route add 10.4.0.0/24 table 1007 nhid 9",
-		"-6 route add 2001:db8:74::/64 table 1007 nhid 9",
-		"route add 10.3.0.0/24 encap ip6 dst 2001:db8:2::2 dev overlay", // of another VNI
-	} {
-		netns.Run(t, "ip", strings.Fields(command)...)
-	}
+		"route add 2001:db8:74::/64 table 1007 nhid 9",
+	)
 	netns.Run(t, "sysctl", "-qw", "net.vrf.strict_mode=1")
-	for _, command := range decapsulation {
-		netns.Run(t, "ip", strings.Fields(command)...)
-	}
-	l.a.run("ip", "-6", "route", "add", testGateway.String(), "via", "2001:db8:2::1")
+	ip(t, decapsulation...)
+	commands := []string{"route add " + testGateway.String() + " via 2001:db8:2::1"}
 	for _, addr := range []string{"10.1.0.1/32", "10.2.0.1/32", "10.3.0.1/32", "10.4.0.1/32", "2001:db8:71::1/128", "2001:db8:72::1/128", "2001:db8:74::1/128"} {
-		l.a.run("ip", "addr", "add", addr, "dev", "lo", "nodad")
+		commands = append(commands, "addr add "+addr+" dev lo")
 	}
 	for _, to := range []string{"10.0.1.0/24", "2001:db8:1::/64"} {
-		l.a.run("ip", "route", "add", to, "encap", "seg6", "mode", "encap.red", "segs", testGateway.String(), "dev", "u0")
+		commands = append(commands, "route add "+to+" encap seg6 mode encap.red segs "+testGateway.String()+" dev u0")
 	}
+	l.a.ip(commands...)
 	return l.steering(), l
 }
 
@@ -74,18 +73,18 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 		decap []string
 	}{
 		{"ip6tnl without a VRF", config.VNI{Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
-			"-6 addr add " + gateway + "/128 dev lo nodad",
+			"addr add " + gateway + "/128 dev lo nodad",
 			"link add mb7 up type ip6tnl mode any local " + gateway + " remote ::",
 			"rule add priority 774 iif mb7 lookup 1007",
-			"-6 rule add priority 774 iif mb7 lookup 1007",
+			"rule add from 2000::/3 priority 774 iif mb7 lookup 1007",
 		}},
 		{"ip6tnl", config.VNI{VRF: "red", Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
-			"-6 addr add " + gateway + "/128 dev lo nodad",
+			"addr add " + gateway + "/128 dev lo nodad",
 			"link add mb7 type ip6tnl mode any local " + gateway + " remote ::",
 			"link set mb7 master red up",
 		}},
 		{"dt46", config.VNI{VRF: "red", Decapsulation: config.DecapDT46}, []string{
-			"-6 route add " + gateway + "/128 encap seg6local action End.DT46 vrftable 1007 dev red",
+			"route add " + gateway + "/128 encap seg6local action End.DT46 vrftable 1007 dev red",
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

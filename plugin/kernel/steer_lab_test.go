@@ -1,13 +1,14 @@
 package kernel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -72,25 +73,26 @@ func newSteerLab(t testing.TB) *steerLab {
 	t.Cleanup(func() { conn.Close() })
 	l := &steerLab{t: t, cfg: steerConfig(config.VNI{VNI: 100, Table: mainTable}), conn: conn, heard: make(chan arrival, 1000)}
 	l.hops = &heldHops{t: t, conn: conn, cfg: l.cfg.Kernel, ids: map[hop]uint32{}, uses: map[hop]int{}}
-	for _, sysctl := range []string{"ipv4.ip_forward", "ipv6.conf.all.forwarding"} {
-		netns.Run(t, "sysctl", "-qw", "net."+sysctl+"=1")
-	}
+	netns.Run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	l.host = l.station("host", 1)
 	l.a, l.b = l.station("hv1", 2), l.station("hv2", 3)
+	ip(t,
+		"route add fd00:a::/64 via 2001:db8:2::2",
+		"route add fd00:b::/64 via 2001:db8:3::2",
+		fmt.Sprintf("route add %v encap seg6 mode encap.red segs %v dev %s", nat4, targetA4, l.cfg.Kernel.Device),
+		fmt.Sprintf("route add %v encap seg6 mode encap.red segs %v dev %s", nat6, targetA6, l.cfg.Kernel.Device),
+	)
 	for _, h := range []struct {
 		*station
 		v4, v6 netip.Addr
 	}{{l.a, targetA4, targetA6}, {l.b, targetB4, targetB6}} {
-		netns.Run(t, "ip", "-6", "route", "add", netip.PrefixFrom(h.v4, 64).Masked().String(), "via", h.far6(), "dev", h.name)
-		h.run("ip", "-6", "route", "add", h.v4.String(), "encap", "seg6local", "action", "End.DX4", "nh4", "0.0.0.0", "dev", "u0")
-		h.run("ip", "-6", "route", "add", h.v6.String(), "encap", "seg6local", "action", "End.DT6", "table", "255", "dev", "u0")
-		for _, p := range []netip.Prefix{nat4, nat6} {
-			h.run("ip", "addr", "add", p.String(), "dev", "lo", "nodad")
-		}
+		h.ip(
+			fmt.Sprintf("route add %v encap seg6local action End.DX4 nh4 0.0.0.0 dev u0", h.v4),
+			fmt.Sprintf("route add %v encap seg6local action End.DT6 table 255 dev u0", h.v6),
+			fmt.Sprintf("addr add %v dev lo", nat4),
+			fmt.Sprintf("addr add %v dev lo nodad", nat6),
+		)
 		l.listen(h.station)
-	}
-	for family, target := range map[netip.Prefix]netip.Addr{nat4: targetA4, nat6: targetA6} {
-		netns.Run(t, "ip", "route", "add", family.String(), "encap", "seg6", "mode", "encap.red", "segs", target.String(), "dev", l.cfg.Kernel.Device)
 	}
 	return l
 }
@@ -108,29 +110,42 @@ func (l *steerLab) station(name string, number int) *station {
 	})
 	s := &station{l.t, name, hold.Process.Pid}
 	// It is there when the process has become sleep.
-	for comm := ""; !strings.HasPrefix(comm, "sleep"); time.Sleep(time.Millisecond) {
-		comm = netns.Run(l.t, "cat", fmt.Sprintf("/proc/%d/comm", s.pid))
+	for comm := []byte(nil); !bytes.HasPrefix(comm, []byte("sleep")); time.Sleep(time.Millisecond) {
+		var err error
+		if comm, err = os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.pid)); err != nil {
+			l.t.Fatal(err)
+		}
 	}
-	netns.Run(l.t, "ip", "link", "add", name, "type", "veth", "peer", "name", "u0", "netns", fmt.Sprint(s.pid))
-	netns.Run(l.t, "ip", "link", "set", name, "up")
-	netns.Run(l.t, "ip", "addr", "add", fmt.Sprintf("10.0.%d.1/24", number), "dev", name)
-	netns.Run(l.t, "ip", "addr", "add", fmt.Sprintf("2001:db8:%d::1/64", number), "dev", name, "nodad")
-	s.run("ip", "link", "set", "lo", "up")
-	s.run("ip", "link", "set", "u0", "up")
-	s.run("ip", "addr", "add", fmt.Sprintf("10.0.%d.2/24", number), "dev", "u0")
-	s.run("ip", "addr", "add", fmt.Sprintf("2001:db8:%d::2/64", number), "dev", "u0", "nodad")
-	s.run("ip", "route", "add", "default", "via", fmt.Sprintf("10.0.%d.1", number))
-	s.run("ip", "-6", "route", "add", "default", "via", fmt.Sprintf("2001:db8:%d::1", number))
+	ip(l.t,
+		fmt.Sprintf("link add %s type veth peer name u0 netns %d", name, s.pid),
+		fmt.Sprintf("link set %s up", name),
+		fmt.Sprintf("addr add 10.0.%d.1/24 dev %s", number, name),
+		fmt.Sprintf("addr add 2001:db8:%d::1/64 dev %s nodad", number, name),
+	)
+	s.ip(
+		"link set lo up",
+		"link set u0 up",
+		fmt.Sprintf("addr add 10.0.%d.2/24 dev u0", number),
+		fmt.Sprintf("addr add 2001:db8:%d::2/64 dev u0 nodad", number),
+		fmt.Sprintf("route add default via 10.0.%d.1", number),
+		fmt.Sprintf("route add default via 2001:db8:%d::1", number),
+	)
 	return s
 }
 
-func (s *station) far6() string {
-	return map[string]string{"host": "2001:db8:1::2", "hv1": "2001:db8:2::2", "hv2": "2001:db8:3::2"}[s.name]
+// run runs a program in the station's network namespace.
+func (s *station) run(args ...string) {
+	s.t.Helper()
+	netns.Run(s.t, "nsenter", append([]string{"-t", fmt.Sprint(s.pid), "-n"}, args...)...)
 }
 
-func (s *station) run(args ...string) string {
+// ip carries out commands of ip there.
+func (s *station) ip(commands ...string) {
 	s.t.Helper()
-	return netns.Run(s.t, "nsenter", append([]string{"-t", fmt.Sprint(s.pid), "-n"}, args...)...)
+	s.within(func() error {
+		ip(s.t, commands...)
+		return nil
+	})
 }
 
 // within calls f in the station's network namespace.

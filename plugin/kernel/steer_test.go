@@ -264,7 +264,7 @@ func TestRemovalOfSteeringLeavesNothing(t *testing.T) {
 func TestPortsThatMoveAreNeverNobodys(t *testing.T) {
 	l := newSteerLab(t)
 	other := netip.MustParseAddr("fd00:b::44")
-	l.b.run("ip", "-6", "route", "add", other.String(), "encap", "seg6local", "action", "End.DX4", "nh4", "0.0.0.0", "dev", "u0")
+	l.b.ip("route add " + other.String() + " encap seg6local action End.DX4 nh4 0.0.0.0 dev u0")
 	s := l.steering()
 	claims := [][]portRange{
 		{{1024, 4096, targetB4}},
