@@ -89,7 +89,7 @@ func TestSegmentSizeIsLoweredAndNeverRaised(t *testing.T) {
 func TestSegmentSizeFitsTheTunnel(t *testing.T) {
 	gateway := testGateway.String()
 	s, l := validationLab(t, config.VNI{VNI: 7, Table: 1007, VRF: "red", Gateway: testGateway, DecapDevice: "mb7"}, []string{
-		"addr add " + gateway + "/128 dev lo nodad",
+		"-6 addr add " + gateway + "/128 dev lo nodad",
 		"link add mb7 type ip6tnl mode any local " + gateway + " remote ::",
 		"link set mb7 master red up",
 	})

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,9 @@ func validationLab(t *testing.T, v config.VNI, decapsulation []string) (*steerin
 		"route add 2001:db8:74::/64 table 1007 nhid 9",
 	)
 	netns.Run(t, "sysctl", "-qw", "net.vrf.strict_mode=1")
-	ip(t, decapsulation...)
+	for _, command := range decapsulation {
+		netns.Run(t, "ip", strings.Fields(command)...)
+	}
 	commands := []string{"route add " + testGateway.String() + " via 2001:db8:2::1"}
 	for _, addr := range []string{"10.1.0.1/32", "10.2.0.1/32", "10.3.0.1/32", "10.4.0.1/32", "2001:db8:71::1/128", "2001:db8:72::1/128", "2001:db8:74::1/128"} {
 		commands = append(commands, "addr add "+addr+" dev lo")
@@ -73,18 +76,18 @@ func TestSourcesWithoutARouteOfTheVNIAreDropped(t *testing.T) {
 		decap []string
 	}{
 		{"ip6tnl without a VRF", config.VNI{Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
-			"addr add " + gateway + "/128 dev lo nodad",
+			"-6 addr add " + gateway + "/128 dev lo nodad",
 			"link add mb7 up type ip6tnl mode any local " + gateway + " remote ::",
 			"rule add priority 774 iif mb7 lookup 1007",
-			"rule add from 2000::/3 priority 774 iif mb7 lookup 1007",
+			"-6 rule add priority 774 iif mb7 lookup 1007",
 		}},
 		{"ip6tnl", config.VNI{VRF: "red", Decapsulation: config.DecapIP6TNL, DecapDevice: "mb7"}, []string{
-			"addr add " + gateway + "/128 dev lo nodad",
+			"-6 addr add " + gateway + "/128 dev lo nodad",
 			"link add mb7 type ip6tnl mode any local " + gateway + " remote ::",
 			"link set mb7 master red up",
 		}},
 		{"dt46", config.VNI{VRF: "red", Decapsulation: config.DecapDT46}, []string{
-			"route add " + gateway + "/128 encap seg6local action End.DT46 vrftable 1007 dev red",
+			"-6 route add " + gateway + "/128 encap seg6local action End.DT46 vrftable 1007 dev red",
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
