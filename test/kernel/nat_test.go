@@ -16,7 +16,7 @@ func TestFlowsToPortRangesArriveWhereTheyBelong(t *testing.T) {
 	w := newWorld(t)
 	customer := w.plainLeaf("leaf", vtepAddress, "02:00:00:00:00:02")
 	announce(w.speaker(), vtepAddress, "02:00:00:00:00:02")
-	w.start("")
+	w.start(", scan: 5s") // nothing tells of changes in nftables
 	w.a.connect(t)
 	w.b.connect(t)
 	for _, h := range []*host{w.a, w.b} { // so that connections are refused
