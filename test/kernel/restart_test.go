@@ -40,7 +40,7 @@ func TestNoPacketIsLostWhileTheGatewayIsAway(t *testing.T) {
 	customer := w.plainLeaf("leaf", vtepAddress, "02:00:00:00:00:02")
 	speaker := w.speaker()
 	announce(speaker, vtepAddress, "02:00:00:00:00:02")
-	w.start(", settle: 5s")
+	w.start(", settle: 10s")
 	w.a.connect(t, w.a.routes4, w.a.routes6)
 	w.a.Install(customers4, gatewayTarget)
 	w.a.Install(customers6, gatewayTarget)
@@ -58,7 +58,7 @@ func TestNoPacketIsLostWhileTheGatewayIsAway(t *testing.T) {
 	} {
 		running := startPings(customer, w.a)
 		row.end()
-		w.daemon = w.gateway.BridgeOf(row.next, fmt.Sprintf(gatewayConfig, ", settle: 5s"))
+		w.daemon = w.gateway.BridgeOf(row.next, fmt.Sprintf(gatewayConfig, ", settle: 10s"))
 		w.a.session.WaitState(server, "ESTABLISHED", slow)
 		speaker.WaitEstablished(fabricAddress, slow)
 		lab.Eventually(t, slow, "the sweep", func() error {
@@ -79,7 +79,7 @@ func TestNoPacketIsLostWhileTheGatewayIsAway(t *testing.T) {
 	t.Log("what is not said again goes")
 	w.daemon.Kill()
 	w.a.session.Kill()
-	w.start(", settle: 5s")
+	w.start(", settle: 30s")
 	w.a.connect(t, w.a.routes6)
 	lab.Eventually(t, slow, "the sweep", func() error {
 		if n := w.daemon.Metric("mbbgp_kernel_operations_total", `operation="sweep"`); n != 1 {
