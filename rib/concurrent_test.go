@@ -112,7 +112,7 @@ func write(t *Table, m *model, o Origin, rng *rand.Rand) {
 	for range writerSteps {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(rng.IntN(40))}), 32)
 		nh := NextHop{Target: netip.AddrFrom16([16]byte{0xfd, 15: byte(rng.IntN(5))})}
-		switch rng.IntN(8) {
+		switch rng.IntN(10) {
 		case 0, 1, 2:
 			r := Route{1, p, nh, Native}
 			t.Add(o, r)
@@ -123,6 +123,19 @@ func write(t *Table, m *model, o Origin, rng *rand.Rand) {
 		case 5, 6:
 			t.Replace(o, 1, p, []NextHop{nh}, Redistributed)
 			m.replace(o, 1, p, []NextHop{nh}, Redistributed)
+		case 7, 8:
+			e := t.Edit(o, 1)
+			for i := range 20 {
+				p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i * 2)}), 32)
+				if rng.IntN(2) == 0 {
+					e.Add(p, nh, Native)
+					m.add(o, Route{1, p, nh, Native})
+				} else {
+					e.Remove(p, nh)
+					m.remove(o, route{1, p, nh})
+				}
+			}
+			e.Done()
 		default:
 			if rng.IntN(200) == 0 {
 				t.Flush(o)

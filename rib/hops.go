@@ -18,9 +18,9 @@ func (h *hops) find(nh NextHop) uint32 { return h.numbers[nh] }
 
 func (h *hops) at(n uint32) *hop { return h.slab.at(n) }
 
-// use returns the number of nh for one more user.
-func (h *hops) use(nh NextHop) uint32 {
-	n := h.numbers[nh]
+// use notes one more user of nh, which find has found to be n, and returns its
+// number.
+func (h *hops) use(nh NextHop, n uint32) uint32 {
 	if n == 0 {
 		if h.numbers == nil {
 			h.numbers = make(map[NextHop]uint32)

@@ -117,20 +117,9 @@ func (t *Table) flushSome(o Origin, number VNI) (n int) {
 	if t.get(number) == nil {
 		return 0
 	}
-	v := t.lock(number)
-	defer t.unlock(v)
-	for n < flushBatch {
-		s := v.said[o]
-		if s == nil {
-			break
-		}
-		r := v.recordOf(s.newest)
-		x := v.edit(v.entries.at(v.records.at(r).entry).key)
-		x.unsay(r, o)
-		x.done()
-		n++
-	}
-	return n
+	e := t.Edit(o, number)
+	defer e.Done()
+	return e.flush(flushBatch)
 }
 
 // Release withdraws all that o announces and forgets o.

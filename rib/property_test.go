@@ -79,6 +79,39 @@ func (w *world) replace(t *rapid.T) {
 	}
 }
 
+// edit does several of these with one editor.
+func (w *world) edit(t *rapid.T) {
+	o, vni := w.anyOrigin(t), anyVNI.Draw(t, "vni")
+	e := w.table.Edit(o, vni)
+	defer e.Done()
+	for range rapid.IntRange(0, 8).Draw(t, "length") {
+		p, nh, pref := anyPrefix.Draw(t, "prefix"), anyNextHop.Draw(t, "hop"), anyPreference.Draw(t, "preference")
+		at := route{vni, p, nh}
+		switch rapid.IntRange(0, 3).Draw(t, "what") {
+		case 0, 1:
+			if got, want := e.Add(p, nh, pref), w.model.add(o, Route{vni, p, nh, pref}); got != want {
+				t.Fatalf("Add(%v, %v) = %v", p, nh, got)
+			}
+		case 2:
+			if got, want := e.Remove(p, nh), w.model.remove(o, at); got != want {
+				t.Fatalf("Remove(%v, %v) = %v", p, nh, got)
+			}
+		default:
+			nhs := rapid.SliceOfN(anyNextHop, 0, 3).Draw(t, "hops")
+			if got, want := e.Replace(p, nhs, pref), w.model.replace(o, vni, p, nhs, pref); got != want {
+				t.Fatalf("Replace(%v, %v) = %v", p, nhs, got)
+			}
+		}
+		var want SourceSet
+		for o := range w.model.claims(at) {
+			want |= Sources(w.model.sources[o])
+		}
+		if got := e.Sources(p, nh); got != want {
+			t.Fatalf("Sources(%v, %v) = %b, want %b", p, nh, got, want)
+		}
+	}
+}
+
 func (w *world) flush(t *rapid.T) {
 	o := w.anyOrigin(t)
 	if got, want := w.table.Flush(o), w.model.flush(o, func(route) bool { return true }); got != want {
@@ -251,6 +284,7 @@ func TestEveryReaderIsToldExactlyWhatIsThere(t *testing.T) {
 		w := newWorld(Options{Encode: frame, MaxTombstones: rapid.SampledFrom([]int{1, 2, 3, 5, 1000}).Draw(t, "tombstones")})
 		t.Repeat(map[string]func(*rapid.T){
 			"add": w.add, "add again": w.add, "add more": w.add, "remove": w.remove, "remove more": w.remove, "replace": w.replace,
+			"edit": w.edit, "edit more": w.edit,
 			"flush": w.flush, "flush a VNI": w.flushVNI, "release": w.release,
 			"open": w.open, "open another": w.open, "close": w.close,
 			"read": w.read, "read on": w.read, "read more": w.read, "read to the end": w.catchUp,

@@ -2,7 +2,6 @@ package rib
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 )
 
@@ -87,15 +86,9 @@ func (v *vni) empty() bool { return v.entries.length == 0 && len(v.readers) == 0
 // Add says that o announces r. It reports whether that is news: o had not
 // announced this next hop, or with another preference.
 func (t *Table) Add(o Origin, r Route) (changed bool) {
-	origin := t.origins.get(o)
-	if origin == nil {
-		return false
-	}
-	v := t.lock(r.VNI)
-	defer t.unlock(v)
-	x := v.edit(newKey(r.Prefix))
-	defer x.done()
-	return x.say(origin, o, r.NextHop, r.Preference)
+	e := t.Edit(o, r.VNI)
+	defer e.Done()
+	return e.Add(r.Prefix, r.NextHop, r.Preference)
 }
 
 // Remove takes back what o announced. It reports whether o had announced it.
@@ -103,39 +96,18 @@ func (t *Table) Remove(o Origin, number VNI, p netip.Prefix, nh NextHop) (change
 	if t.get(number) == nil {
 		return false
 	}
-	v := t.lock(number)
-	defer t.unlock(v)
-	x := v.edit(newKey(p))
-	defer x.done()
-	n := v.liveRecord(x.entry, v.hops.find(nh))
-	return n != 0 && x.unsay(n, o)
+	e := t.Edit(o, number)
+	defer e.Done()
+	return e.Remove(p, nh)
 }
 
 // Replace makes nhs, with the preference pref, all that o announces of p. No
 // next hops withdraw the prefix. This is BGP's implicit withdraw.
 func (t *Table) Replace(o Origin, number VNI, p netip.Prefix, nhs []NextHop, pref Preference) (changed bool) {
-	origin := t.origins.get(o)
-	if origin == nil || len(nhs) == 0 && t.get(number) == nil {
+	if len(nhs) == 0 && t.get(number) == nil {
 		return false
 	}
-	v := t.lock(number)
-	defer t.unlock(v)
-	x := v.edit(newKey(p))
-	defer x.done()
-	if x.entry != 0 {
-		for at := v.entries.at(x.entry).oldest; at != 0; {
-			r := v.records.at(at)
-			n := at
-			at = r.next
-			if r.removed == 0 && !slices.Contains(nhs, v.hops.at(r.hop).NextHop) && x.unsay(n, o) {
-				changed = true
-			}
-		}
-	}
-	for _, nh := range nhs {
-		if x.say(origin, o, nh, pref) {
-			changed = true
-		}
-	}
-	return changed
+	e := t.Edit(o, number)
+	defer e.Done()
+	return e.Replace(p, nhs, pref)
 }

@@ -65,15 +65,20 @@ func (v *vni) liveRecord(n, hop uint32) uint32 {
 // edit is one change of one prefix: what is said and unsaid in it has one
 // version.
 type edit struct {
-	v     *vni
+	*Editor
 	key   key
 	entry uint32
 	moved bool // the entry has the version of this edit
 }
 
-func (v *vni) edit(k key) edit {
-	v.editing = v.index.get(k)
-	return edit{v: v, key: k, entry: v.editing}
+func (e *Editor) edit(k key) edit {
+	e.v.editing = e.v.index.get(k)
+	return edit{Editor: e, key: k, entry: e.v.editing}
+}
+
+func (e *Editor) editEntry(n uint32) edit {
+	e.v.editing = n
+	return edit{Editor: e, key: e.v.entries.at(n).key, entry: n}
 }
 
 // touch gives the entry the next version, making it if need be.
@@ -177,13 +182,14 @@ func (x *edit) settle(n uint32) {
 }
 
 // say adds a claim. It reports whether that is news.
-func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool {
+func (x *edit) say(nh NextHop, pref Preference) bool {
 	v := x.v
-	n := v.liveRecord(x.entry, v.hops.find(nh))
+	hop := v.hops.find(nh)
+	n := v.liveRecord(x.entry, hop)
 	if n != 0 {
 		for c := v.records.at(n).claims; c != 0; {
 			k := v.claims.at(c)
-			if k.origin == id {
+			if k.origin == x.id {
 				if k.preference == pref {
 					return false
 				}
@@ -194,13 +200,13 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 			c = k.follows()
 		}
 	}
-	c := v.claim(o, id, pref)
+	c := x.claim(pref)
 	if c == 0 {
 		return false
 	}
 	if n == 0 {
 		x.touch()
-		x.begin(0, v.hops.use(nh), c, summary{id, pref, o.info.Source})
+		x.begin(0, v.hops.use(nh, hop), c, summary{x.id, pref, x.origin.info.Source})
 		return true
 	}
 	r := v.records.at(n)
@@ -209,40 +215,40 @@ func (x *edit) say(o *originState, id Origin, nh NextHop, pref Preference) bool 
 	return true
 }
 
-// claim makes a claim of an origin that is on no record yet. It returns 0 if
-// the origin was released.
-func (v *vni) claim(o *originState, id Origin, pref Preference) uint32 {
-	s := v.said[id]
+// claim makes a claim that is on no record yet. It returns 0 if the origin was
+// released.
+func (e *Editor) claim(pref Preference) uint32 {
+	v, s := e.v, e.says()
 	if s == nil {
+		if !e.origin.enter(v.number) {
+			return 0
+		}
 		if v.said == nil {
 			v.said = map[Origin]*saying{}
 		}
-		if !o.enter(v.number) {
-			return 0
-		}
-		s = &saying{owner: o}
-		v.said[id] = s
+		s = &saying{owner: e.origin}
+		v.said[e.id], e.saying = s, s
 	}
 	c := v.claims.add()
-	*v.claims.at(c) = claim{origin: id, next: lastClaim, older: s.newest, preference: pref, source: o.info.Source}
+	*v.claims.at(c) = claim{origin: e.id, next: lastClaim, older: s.newest, preference: pref, source: e.origin.info.Source}
 	if s.newest != 0 {
 		v.claims.at(s.newest).newer = c
 	}
 	s.newest = c
 	s.count++
-	o.count.Add(1)
+	e.origin.count.Add(1)
 	return c
 }
 
-// unsay takes the claim of an origin off a live record. It reports whether
+// unsay takes the claim of the origin off a live record. It reports whether
 // there was one.
-func (x *edit) unsay(n uint32, id Origin) bool {
+func (x *edit) unsay(n uint32) bool {
 	v := x.v
 	r := v.records.at(n)
 	for at := &r.claims; *at&lastClaim == 0; {
 		c := *at
 		k := v.claims.at(c)
-		if k.origin != id {
+		if k.origin != x.id {
 			at = &k.next
 			continue
 		}
@@ -250,7 +256,7 @@ func (x *edit) unsay(n uint32, id Origin) bool {
 		if r.claims&lastClaim != 0 {
 			r.claims = 0
 		}
-		s := v.said[id]
+		s := x.says()
 		if k.newer == 0 {
 			s.newest = k.older
 		} else {
@@ -262,7 +268,8 @@ func (x *edit) unsay(n uint32, id Origin) bool {
 		v.claims.remove(c)
 		s.owner.count.Add(-1)
 		if s.count--; s.count == 0 {
-			delete(v.said, id)
+			delete(v.said, x.id)
+			x.saying = nil
 			s.owner.leave(v.number)
 		}
 		x.settle(n)
@@ -288,7 +295,7 @@ func (x *edit) done() {
 	if v.log.loose() {
 		v.tighten()
 	}
-	v.bell.ring()
+	x.rings = true
 }
 
 // free frees a tombstone, and its entry if it was the last record.
