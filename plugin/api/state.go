@@ -12,7 +12,8 @@ import (
 // then there is nothing of that kind. They are called from several goroutines
 // at once.
 type State struct {
-	Version string // of the program, as routes.json says it
+	Version string    // of the program, as routes.json says it
+	Started time.Time // of the process
 
 	Table     table
 	Sessions  func() []Session
@@ -22,6 +23,8 @@ type State struct {
 	Policy    func() []PolicyRule
 	Kernel    func() Kernel
 	Explain   func(rib.VNI, netip.Prefix) (Explanation, error) // fails while BGP cannot be asked
+
+	Operator Operator // nil: nothing of it can be asked for
 }
 
 // table is what is read of the route table; *rib.Table is one.
