@@ -56,7 +56,7 @@ func fill(t *Table, n int, prefix func(int) netip.Prefix) (*Table, Origin) {
 // readAll reads frames until there are no more.
 func readAll(r *Reader, buf []byte) (read int) {
 	for {
-		n, more := r.ReadFrames(buf)
+		n, _, more := r.ReadFrames(buf)
 		read += n
 		if !more {
 			return read

@@ -140,6 +140,7 @@ func (v *vni) drop(m *memos) {
 // park parks readers until there is room for as many tombstones again, so that
 // it is not to be done for each of them.
 func (v *vni) park() {
+	v.pages.forget()
 	v.sweep()
 	for len(v.graves) > v.options.MaxTombstones/2 {
 		behind := v.laggards()

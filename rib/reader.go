@@ -1,7 +1,6 @@
 package rib
 
 import (
-	"net/netip"
 	"slices"
 )
 
@@ -41,10 +40,8 @@ func (s SourceSet) Has(x Source) bool { return s&(1<<x) != 0 }
 // Reader is a cursor into one VNI. Its reads must not overlap; all else may be
 // called at any time.
 type Reader struct {
-	table   *Table
-	v       *vni
-	options ReaderOptions
-	except  [2]Origin
+	view
+	table *Table
 
 	// These are the reading goroutine's while it holds v.mu shared, and
 	// anybody's who holds v.mu.
@@ -52,8 +49,9 @@ type Reader struct {
 	passing   bool   // in the middle of a pass
 	target    uint64 // of the pass
 	reached   uint64 // version of the last slot that is done with
-	slot      int    // where to read on in the log, in this era
+	slot      int    // where to read on in the log, in this era, unless lost
 	era       uint32
+	lost      bool
 	budget    int // slots to look at before others may have the lock
 	partial   int // frames of the next prefix that were told
 	counted   bool
@@ -66,10 +64,14 @@ type Reader struct {
 	later          memos // of what lived at target
 	spent          memos // to be dropped
 
+	// Of a reader of frames whose pass is shared.
+	stride *stride // nil: the pass is not shared, or not any more
+	page   *page   // the last one that is done with; nil: none
+	stop   uint64  // version until which it reads without pages
+	rest   rest    // of a page, to be told before anything else
+
 	asleep bool // guarded by v.bell.mu
 	closed bool // guarded by v.bell.mu
-
-	diff difference
 }
 
 // NewReader opens a reader that stands before everything: its first reads are
@@ -77,7 +79,7 @@ type Reader struct {
 func (t *Table) NewReader(number VNI, o ReaderOptions) *Reader {
 	v := t.lock(number)
 	defer v.mu.Unlock()
-	r := &Reader{table: t, v: v, options: o}
+	r := &Reader{table: t, view: view{v: v, options: o}}
 	copy(r.except[:], o.Except)
 	v.readers = append(v.readers, r)
 	return r
@@ -103,6 +105,9 @@ func (r *Reader) Close() {
 		v.drop(m)
 	}
 	last := len(v.readers) == 0
+	if last {
+		v.pages.forget()
+	}
 	v.sweepIfCurrent()
 	r.table.unlock(v)
 	if last {
@@ -110,11 +115,12 @@ func (r *Reader) Close() {
 	}
 }
 
-// Behind returns how many changes of the VNI the reader has not seen.
+// Behind returns how many changes of the VNI the reader has not seen, or how
+// many frames it has not been told.
 func (r *Reader) Behind() uint64 {
 	r.v.mu.Lock() // not shared: the reader may be reading
 	defer r.v.mu.Unlock()
-	return r.v.version - r.seen
+	return r.v.version - r.seen + uint64(len(r.rest.ends)-r.rest.told)
 }
 
 // lookedAt bounds the slots that one read looks at, and so how long it keeps
@@ -124,15 +130,10 @@ const lookedAt = 4096
 // read shows each difference of the pass until show refuses one, which is then
 // shown again by the next read. After one pass it begins the next.
 func (r *Reader) read(show func() bool) (more bool) {
-	v := r.v
 	more, tidy := r.readShared(show)
-	if !tidy {
-		return more
+	if tidy {
+		r.tidy()
 	}
-	v.mu.Lock()
-	v.drop(&r.spent)
-	v.sweepIfCurrent()
-	r.table.unlock(v)
 	return more
 }
 
@@ -150,12 +151,53 @@ func (r *Reader) readShared(show func() bool) (more, tidy bool) {
 			return true, len(r.spent.list) > 0
 		}
 	}
+	return false, r.rested()
+}
+
+// rested notes that the reader has read everything and is to be woken. It
+// returns true if there is something to do with the lock held.
+func (r *Reader) rested() (tidy bool) {
+	v := r.v
 	if !r.counted || r.countedAt != v.version {
 		r.counted, r.countedAt = true, v.version
-		tidy = int(v.current.Add(1)) == len(v.readers) && v.litter()
+		if int(v.current.Add(1)) == len(v.readers) {
+			v.pages.forget()
+			tidy = v.litter()
+		}
 	}
 	v.bell.sleep(r)
-	return false, tidy
+	return tidy
+}
+
+func (r *Reader) tidy() {
+	v := r.v
+	v.mu.Lock()
+	v.drop(&r.spent)
+	v.sweepIfCurrent()
+	r.table.unlock(v)
+}
+
+// begin begins a pass, which may be one that others are in.
+func (r *Reader) begin(share bool) {
+	v := r.v
+	r.passing = true
+	v.passing.Add(1)
+	r.stride, r.page, r.stop = nil, nil, 0
+	if share && len(v.readers) > 1 && len(r.owed.list) == 0 {
+		r.stride = v.pages.stride(r.seen)
+		r.target = r.stride.target
+	} else {
+		r.target = v.version
+		v.target.Store(v.version)
+	}
+	r.targetPin = r.target
+}
+
+func (r *Reader) end() {
+	r.passing, r.stride, r.page, r.stop = false, nil, nil, 0
+	r.seen, r.pin, r.reached = r.target, r.targetPin, r.target
+	r.spent, r.owed, r.later = r.owed, r.later, memos{}
+	r.v.passing.Add(-1)
 }
 
 // pass goes on with the pass, or begins one. It returns false if show refused
@@ -163,17 +205,18 @@ func (r *Reader) readShared(show func() bool) (more, tidy bool) {
 func (r *Reader) pass(show func() bool) bool {
 	v := r.v
 	if !r.passing {
-		r.passing, r.target, r.targetPin = true, v.version, v.version
-		v.passing.Add(1)
-		v.target.Store(v.version)
+		r.begin(false)
 	}
 	if !r.repay(show) {
 		return false
 	}
-	if r.era != v.log.era {
-		r.slot, r.era = v.after(r.reached), v.log.era
+	if r.lost || r.era != v.log.era {
+		r.slot, r.era, r.lost = v.after(r.reached), v.log.era, false
 	}
 	for slots := v.log.slots; r.slot < len(slots); r.slot++ {
+		if r.stop != 0 && r.reached >= r.stop {
+			return true
+		}
 		n, end := v.at(slots[r.slot], r.target)
 		if end {
 			break
@@ -193,52 +236,118 @@ func (r *Reader) pass(show func() bool) bool {
 		}
 		r.reached, r.partial = v.changed(slots[r.slot]), 0
 	}
-	r.passing = false
-	r.seen, r.pin, r.reached = r.target, r.targetPin, r.target
-	r.spent, r.owed, r.later = r.owed, r.later, memos{}
-	v.passing.Add(-1)
+	r.end()
 	return len(r.spent.list) == 0 // drop them first
+}
+
+// share goes on with the pass by a page. It returns false if the reader has to
+// go on without.
+func (r *Reader) share() bool {
+	v := r.v
+	if r.stride == nil || r.reached < r.stop {
+		return false
+	}
+	r.stop = 0
+	p, frames := v.pages.after(r.stride, kind{r.options.One, r.options.Sources}, r.page)
+	switch {
+	case p == nil || p.last && !p.serves(r, frames):
+		r.stride = nil
+		return false
+	case !p.serves(r, frames):
+		r.page, r.stop = p, p.until
+		return false
+	}
+	r.page, r.rest = p, rest{frames: frames, ends: p.ends}
+	r.reached, r.lost = p.until, true
+	if p.last {
+		r.end()
+	}
+	return true
 }
 
 // frameRoom is the length of the longest frame in bytes.
 const frameRoom = 80
 
-// ReadFrames fills buf with whole frames. Of one prefix, withdrawals come
-// before announcements. When more is false the reader has caught up and Wake
-// will be called. It may return no frames and true: what it looked at is not
-// for this reader. buf must have room for a frame (80 bytes); a prefix whose
-// frames do not all fit is continued by the next read.
-func (r *Reader) ReadFrames(buf []byte) (n int, more bool) {
-	out := buf[:0:len(buf)]
-	more = r.read(func() bool {
-		d := &r.diff
-		d.split()
-		if len(d.gone)+len(d.come) == 0 {
-			return true
-		}
-		start, p := len(out), d.prefix()
-		for k := r.partial; k < len(d.gone)+len(d.come); k++ {
-			if cap(out)-len(out) < frameRoom {
-				if start > 0 {
-					out = out[:start] // all of a prefix in one read, if it fits
-				} else {
-					r.partial = k
-				}
-				return false
-			}
-			if k < len(d.gone) {
-				out = r.encode(out, true, p, d.gone[k])
-			} else {
-				out = r.encode(out, false, p, d.come[k-len(d.gone)])
-			}
-		}
-		return true
-	})
-	return len(out), more
+// ReadFrames fills buf with whole frames and returns their length and number.
+// Of one prefix, withdrawals come before announcements. When more is false the
+// reader has caught up and Wake will be called. It may return no frames and
+// true: what it looked at is not for this reader. buf must have room for a frame
+// (80 bytes); a prefix whose frames do not all fit is continued by the next
+// read.
+func (r *Reader) ReadFrames(buf []byte) (n, frames int, more bool) {
+	out := output{buf: buf[:0:len(buf)]}
+	more, tidy := r.readFrames(&out)
+	if tidy {
+		r.tidy()
+	}
+	return len(out.buf), out.frames, more
 }
 
-func (r *Reader) encode(dst []byte, remove bool, p netip.Prefix, hop uint32) []byte {
-	return r.v.options.Encode(dst, remove, r.v.number, p, r.v.hops.at(hop).NextHop)
+// output is what is filled with frames.
+type output struct {
+	buf    []byte
+	frames int
+}
+
+func (o *output) room() []byte { return o.buf[len(o.buf):cap(o.buf)] }
+
+// readFrames is readShared for frames.
+func (r *Reader) readFrames(out *output) (more, tidy bool) {
+	v := r.v
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r.budget = lookedAt
+	show := func() bool { return r.show(out) }
+	for {
+		if !r.rest.empty() {
+			n, frames := r.rest.take(out.room(), len(out.buf) == 0)
+			out.buf, out.frames = out.buf[:len(out.buf)+n], out.frames+frames
+			if !r.rest.empty() {
+				return true, false
+			}
+		}
+		if !r.passing {
+			if r.seen == v.version {
+				return false, r.rested()
+			}
+			r.begin(true)
+		}
+		if r.stride != nil && len(out.buf) > cap(out.buf)/2 { // the next page would be cut
+			return true, false
+		}
+		if r.share() {
+			if r.rest.empty() && r.passing { // it looked at much and found nothing
+				return true, false
+			}
+			continue
+		}
+		if !r.pass(show) {
+			return true, len(r.spent.list) > 0
+		}
+	}
+}
+
+// show adds the frames of a difference.
+func (r *Reader) show(out *output) bool {
+	d := &r.diff
+	d.split()
+	if len(d.gone)+len(d.come) == 0 {
+		return true
+	}
+	start, frames, p := len(out.buf), out.frames, d.prefix()
+	for k := r.partial; k < len(d.gone)+len(d.come); k++ {
+		if len(out.room()) < frameRoom {
+			if start > 0 {
+				out.buf, out.frames = out.buf[:start], frames // all of a prefix in one read, if it fits
+			} else {
+				r.partial = k
+			}
+			return false
+		}
+		out.buf = r.encode(out.buf, p, k)
+		out.frames++
+	}
+	return true
 }
 
 // ReadChanges fills buf with the next changes, at most one a prefix. Like

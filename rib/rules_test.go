@@ -98,7 +98,7 @@ func words(r *Reader, p netip.Prefix) string {
 	buf := make([]byte, 1000)
 	for more := true; more; {
 		var n int
-		n, more = r.ReadFrames(buf)
+		n, _, more = r.ReadFrames(buf)
 		for rest := buf[:n]; len(rest) > 0; {
 			var remove bool
 			var at route
@@ -139,7 +139,7 @@ func TestFramesFillTheLengthOfTheBufferNotItsCapacity(t *testing.T) {
 	r := table.NewReader(1, ReaderOptions{})
 	defer r.Close()
 	for _, length := range []int{frameRoom, 3 * frameRoom} {
-		if n, more := r.ReadFrames(make([]byte, 100*frameRoom)[:length]); n == 0 || n > length || !more {
+		if n, _, more := r.ReadFrames(make([]byte, 100*frameRoom)[:length]); n == 0 || n > length || !more {
 			t.Errorf("%d bytes in a buffer of %d, more %v", n, length, more)
 		}
 	}

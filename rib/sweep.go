@@ -13,7 +13,9 @@ import "slices"
 // and the ghosts that no pass needs.
 func (v *vni) sweep() {
 	var versions, targets []uint64
-	if !v.allCurrent() {
+	if v.allCurrent() {
+		v.pages.forget()
+	} else {
 		versions, targets = v.pins(), v.targets()
 	}
 	v.exorcise(targets)
@@ -43,7 +45,7 @@ func (v *vni) pins() []uint64 {
 			versions = append(versions, r.targetPin)
 		}
 	}
-	return ordered(versions)
+	return ordered(v.pages.targets(versions))
 }
 
 // targets returns the targets of the passes under way.
@@ -53,7 +55,7 @@ func (v *vni) targets() (versions []uint64) {
 			versions = append(versions, r.target)
 		}
 	}
-	return ordered(versions)
+	return ordered(v.pages.targets(versions))
 }
 
 // allCurrent reports whether every reader has read everything.

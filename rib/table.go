@@ -1,8 +1,10 @@
 package rib
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Options are fixed for the life of a table.
@@ -16,6 +18,8 @@ type Options struct {
 	// Beyond, readers are parked, as long as their notes are not many times as
 	// much; if they are, more tombstones stay.
 	MaxTombstones int
+
+	page, paged int // bytes of a page and of all pages of a VNI; 0 means the default
 }
 
 const defaultTombstones = 1 << 20
@@ -25,6 +29,7 @@ const defaultTombstones = 1 << 20
 type Table struct {
 	options Options
 	origins origins
+	paged   atomic.Int64 // bytes of pages
 
 	mu   sync.RWMutex
 	vnis map[VNI]*vni // guarded by mu
@@ -35,6 +40,7 @@ func New(o Options) *Table {
 	if o.MaxTombstones <= 0 {
 		o.MaxTombstones = defaultTombstones
 	}
+	o.page, o.paged = cmp.Or(o.page, pageLength), cmp.Or(o.paged, mostPaged)
 	return &Table{options: o, vnis: map[VNI]*vni{}, origins: origins{byID: map[Origin]*originState{}}}
 }
 
@@ -45,7 +51,7 @@ func (t *Table) lock(number VNI) *vni {
 		if v == nil {
 			t.mu.Lock()
 			if v = t.vnis[number]; v == nil {
-				v = &vni{number: number, options: &t.options}
+				v = newVNI(t, number)
 				t.vnis[number] = v
 			}
 			t.mu.Unlock()

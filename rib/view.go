@@ -2,8 +2,20 @@ package rib
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 )
+
+// view is what readers of one kind are shown.
+type view struct {
+	v       *vni
+	options ReaderOptions
+	except  [2]Origin
+	diff    difference
+
+	noting bool     // what Except would change
+	soles  []Origin // noted
+}
 
 // sight is a next hop as a reader sees it, in 8 bytes and without pointers.
 type sight struct {
@@ -23,20 +35,24 @@ type difference struct {
 	a, b       []sight
 }
 
-// compare sets old to what the reader saw of an entry at one version and now
+// compare sets diff.old to what the reader saw of an entry at one version and now
 // to what it is to see at another. Most entries have one record.
-func (r *Reader) compare(e *entry, seen, target uint64) {
-	d := &r.diff
+func (w *view) compare(e *entry, seen, target uint64) {
+	d := &w.diff
 	d.key, d.old, d.now = e.key, d.old[:0], d.now[:0]
 	if e.oldest != e.newest {
-		r.compareAll(e, seen, target)
+		w.compareAll(e, seen, target)
 		return
 	}
 	if e.oldest == 0 {
 		return
 	}
-	if x := r.v.records.at(e.oldest); !r.hides(x) {
-		d.add(x, x.at(seen), x.at(target))
+	if x := w.v.records.at(e.oldest); !w.hides(x) {
+		old, now := x.at(seen), x.at(target)
+		if w.noting && old != now {
+			w.note(x.sole)
+		}
+		d.add(x, old, now)
 	}
 }
 
@@ -53,8 +69,8 @@ func (d *difference) add(x *record, old, now bool) {
 // compareAll is compare for an entry of several records. All live next hops
 // count for the highest preference of a type, those that the reader is not
 // shown, too.
-func (r *Reader) compareAll(e *entry, seen, target uint64) {
-	v := r.v
+func (w *view) compareAll(e *entry, seen, target uint64) {
+	v := w.v
 	var before, after moment
 	for n := e.oldest; n != 0; {
 		x := v.records.at(n)
@@ -62,10 +78,10 @@ func (r *Reader) compareAll(e *entry, seen, target uint64) {
 		after.weigh(x, target)
 		n = x.next
 	}
-	if r.options.One {
+	if w.options.One {
 		for n := e.oldest; n != 0; {
 			x := v.records.at(n)
-			if x.kind == Standard && !r.hides(x) {
+			if x.kind == Standard && !w.hides(x) {
 				if before.has(x, seen) {
 					before.one = n
 				}
@@ -78,11 +94,14 @@ func (r *Reader) compareAll(e *entry, seen, target uint64) {
 	}
 	for n := e.oldest; n != 0; {
 		x := v.records.at(n)
-		if old, now := before.has(x, seen), after.has(x, target); (old || now) && !r.hides(x) {
-			if r.options.One && x.kind == Standard {
+		if old, now := before.has(x, seen), after.has(x, target); (old || now) && !w.hides(x) {
+			if w.noting && (old != now || w.options.One) {
+				w.note(x.sole)
+			}
+			if w.options.One && x.kind == Standard {
 				old, now = before.one == n, after.one == n
 			}
-			r.diff.add(x, old, now)
+			w.diff.add(x, old, now)
 		}
 		n = x.next
 	}
@@ -106,11 +125,30 @@ func (m *moment) has(x *record, version uint64) bool {
 }
 
 // hides reports whether the reader is not to see a record.
-func (r *Reader) hides(x *record) bool {
-	if r.options.Sources != 0 && !r.options.Sources.Has(x.source) {
+func (w *view) hides(x *record) bool {
+	if w.options.Sources != 0 && !w.options.Sources.Has(x.source) {
 		return true
 	}
-	return x.sole != 0 && (x.sole == r.except[0] || x.sole == r.except[1])
+	return x.sole != 0 && (x.sole == w.except[0] || x.sole == w.except[1])
+}
+
+// note notes an origin whose hiding would change what is shown.
+func (w *view) note(sole Origin) {
+	if n := len(w.soles); sole != 0 && (n == 0 || w.soles[n-1] != sole) {
+		w.soles = append(w.soles, sole)
+	}
+}
+
+// encode appends a frame of diff, as split: the withdrawals come first.
+func (w *view) encode(dst []byte, p netip.Prefix, n int) []byte {
+	d := &w.diff
+	remove, hop := n < len(d.gone), uint32(0)
+	if remove {
+		hop = d.gone[n]
+	} else {
+		hop = d.come[n-len(d.gone)]
+	}
+	return w.v.options.Encode(dst, remove, w.v.number, p, w.v.hops.at(hop).NextHop)
 }
 
 // split sets gone and come.

@@ -34,7 +34,14 @@ type vni struct {
 	passing atomic.Int64  // readers in the middle of a pass
 	target  atomic.Uint64 // the highest of a pass under way, or of one before
 
-	bell bell
+	bell  bell
+	pages pages
+}
+
+func newVNI(t *Table, number VNI) *vni {
+	v := &vni{number: number, options: &t.options}
+	v.pages.v, v.pages.total = v, &t.paged
+	return v
 }
 
 // saying is what an origin says in a VNI: the claims, newest first.

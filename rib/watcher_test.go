@@ -88,7 +88,7 @@ func (w *watcher) complain(format string, args ...any) {
 // read reads once.
 func (w *watcher) read() (n int, more bool) {
 	if w.frames {
-		n, more = w.ReadFrames(w.buf)
+		n, _, more = w.ReadFrames(w.buf)
 		for rest := w.buf[:n]; len(rest) > 0; {
 			var remove bool
 			var at route
@@ -168,16 +168,33 @@ func (w *watcher) see(c *Change) {
 // it can be said that nothing is withdrawn of a prefix after an announcement;
 // the next pass may.
 func (w *watcher) readOnly() (n int, more bool) {
-	begins, goesOn := !w.passing && len(w.owed.list) == 0, w.passing && w.target == w.v.version
-	if begins {
+	switch now := w.v.version; {
+	case !w.rest.empty() && !w.passing && w.seen == now:
+	case !w.rest.empty():
+		w.ordered = false
+	case !w.passing && len(w.owed.list) == 0:
 		clear(w.added)
+		w.ordered = w.nextTarget() == now
+	default:
+		w.ordered = w.passing && w.target == now
 	}
-	w.ordered = begins || goesOn
 	n, more = w.read()
 	if !w.ordered {
 		clear(w.added)
 	}
 	return n, more
+}
+
+// nextTarget returns the target of the pass that is next.
+func (w *watcher) nextTarget() uint64 {
+	strides := w.v.pages.strides
+	if i := slices.IndexFunc(strides, func(x *stride) bool { return x.seen == w.seen }); i >= 0 {
+		return strides[i].target
+	}
+	if n := len(strides); n > 0 && strides[n-1].target > w.seen {
+		return strides[n-1].target
+	}
+	return w.v.version
 }
 
 // catchUp reads until there is no more.

@@ -125,16 +125,16 @@ func (f *feeds) asking() bool {
 }
 
 // fill fills buf with whole frames, SUBSCRIBEs first, then a turn of each
-// reader in the queue, and returns their length.
-func (f *feeds) fill(buf []byte) (n int) {
-	n = f.fillAsks(buf)
+// reader in the queue, and returns their length and number.
+func (f *feeds) fill(buf []byte) (n, frames int) {
+	n, frames = f.fillAsks(buf)
 	for len(buf)-n >= frameRoom {
 		x := f.pop()
 		if x == nil {
 			break
 		}
-		m, more := x.read(buf[n:])
-		n += m
+		m, count, more := x.read(buf[n:])
+		n, frames = n+m, frames+count
 		if m == 0 && !more {
 			f.forget(x) // if it was closed
 		}
@@ -145,30 +145,31 @@ func (f *feeds) fill(buf []byte) (n int) {
 			}
 		}
 	}
-	return n
+	return n, frames
 }
 
-func (x *feed) read(buf []byte) (n int, more bool) {
+func (x *feed) read(buf []byte) (n, frames int, more bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.reader == nil {
-		return 0, false
+		return 0, 0, false
 	}
 	return x.reader.ReadFrames(buf)
 }
 
-func (f *feeds) fillAsks(buf []byte) (n int) {
+func (f *feeds) fillAsks(buf []byte) (n, frames int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := buf[:0]
 	for len(f.asks) > 0 && len(buf)-len(out) >= subscribeLength {
 		out = wire.AppendSubscribe(out, uint32(f.asks[0]))
 		f.asks = f.asks[1:]
+		frames++
 	}
 	if len(f.asks) == 0 {
 		f.asks = nil
 	}
-	return len(out)
+	return len(out), frames
 }
 
 // push puts a feed at the end of the queue, unless it is in it.

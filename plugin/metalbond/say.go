@@ -164,7 +164,7 @@ func (s *session) saySegment(length int) error {
 	buf := segments.Get().(*[maxSegment]byte)
 	defer segments.Put(buf)
 	limit := max(length, frameRoom)
-	n := s.out.fill(buf[:limit])
+	n, count := s.out.fill(buf[:limit])
 	if n == 0 {
 		return nil
 	}
@@ -174,22 +174,13 @@ func (s *session) saySegment(length int) error {
 	s.mu.Lock()
 	s.meter.wrote(now, n)
 	s.mu.Unlock()
-	return s.send(frames, countFrames(frames))
+	return s.send(frames, count)
 }
 
 func (s *session) send(frames []byte, n int) error {
 	s.count.framesOut.Add(uint64(n))
 	s.count.bytesOut.Add(uint64(len(frames)))
 	return s.conn.send(frames)
-}
-
-// countFrames counts whole frames.
-func countFrames(p []byte) (n int) {
-	for len(p) >= wire.HeaderLen {
-		p = p[wire.HeaderLen+(int(p[1])<<8|int(p[2])):]
-		n++
-	}
-	return n
 }
 
 // alarm is a timer that is made when it is first needed: a server's idle

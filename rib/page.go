@@ -1,0 +1,317 @@
+package rib
+
+import (
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+)
+
+// Most readers of a VNI are told the same. So the frames of a pass are kept in
+// pages for a while, and only the first reader that comes there encodes: 50
+// readers of the same changes take 0.01 us a frame and reader instead of 0.12.
+//
+// For that, passes have to begin and end at the same versions. A reader that
+// begins one where another reader began goes to the same target, as long as the
+// two versions are remembered as a stride. Strides hang together, so readers
+// that are a little apart walk the same ones. Who is before the oldest of them
+// goes to the end of the last one in one pass, in which flaps are nothing.
+//
+// A page is for all readers with the same options but for Except. Who hides an
+// origin that is the only one of a next hop in it, reads that stretch without
+// it; so does a parked reader, and one whose page is given up already.
+//
+// A stride keeps tombstones and ghosts for its target as a pass under way does,
+// since who reads its pages stands there afterwards. All strides are forgotten
+// when every reader has read everything.
+type pages struct {
+	v     *vni
+	total *atomic.Int64 // bytes of pages in the table
+
+	mu      sync.Mutex
+	strides []*stride // guarded by mu, oldest first
+	kept    []*page   // guarded by mu, those with frames, oldest first
+	bytes   int       // guarded by mu, of kept
+	view    view      // guarded by mu; of the page that is made, like what follows
+	frames  []byte
+	ends    []uint16
+}
+
+const (
+	pageLength  = 32<<10 - 1 // bytes of a page; an end has 15 bits
+	mostStrides = 16
+	mostPaged   = 2 << 20  // bytes of pages of one VNI
+	fullPaged   = 64 << 20 // bytes of pages of all VNIs; beyond, a VNI keeps few
+)
+
+// stride is a pass that is shared.
+type stride struct {
+	seen, target uint64 // versions
+	dropped      bool   // guarded by pages.mu
+	chains       []chain
+}
+
+// chain are the pages of a stride for one kind of readers.
+type chain struct {
+	kind  kind
+	first *page
+}
+
+// kind is what readers have in common that share pages.
+type kind struct {
+	one     bool
+	sources SourceSet
+}
+
+// page holds the frames of a stretch of a pass. Only next and frames change.
+type page struct {
+	next   *page    // guarded by pages.mu
+	frames []byte   // guarded by pages.mu; nil if there are none or they were given up
+	ends   []uint16 // where each frame ends; groupEnd marks the last of a prefix
+	soles  []Origin // only origins of next hops whose being there or not the frames tell, in order
+	until  uint64   // version of the last slot
+	slot   int      // behind it, in its era
+	era    uint32
+	last   bool // of the pass
+	long   bool // it stands for one prefix whose frames are too long
+}
+
+const groupEnd = 1 << 15
+
+// serves reports whether the page holds what the reader is to be told.
+func (p *page) serves(r *Reader, frames []byte) bool {
+	if p.long || len(p.ends) > 0 && frames == nil {
+		return false
+	}
+	for _, o := range r.except {
+		if _, found := slices.BinarySearch(p.soles, o); found && o != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// stride returns the stride that begins at a version, making one if there is
+// none: to where the last one ends, so that both walk on together, or to the
+// present version. v.mu is held, shared.
+func (s *pages) stride(seen uint64) *stride {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.strides) - 1; i >= 0; i-- {
+		if s.strides[i].seen == seen {
+			return s.strides[i]
+		}
+	}
+	x := &stride{seen: seen, target: s.v.version}
+	if n := len(s.strides); n == 0 {
+		s.v.passing.Add(1)
+	} else if last := s.strides[n-1].target; last > seen {
+		x.target = last
+	}
+	if s.strides = append(s.strides, x); len(s.strides) > mostStrides {
+		s.strides[0].dropped = true
+		s.strides = slices.Delete(s.strides, 0, 1)
+	}
+	if x.target == s.v.version {
+		s.v.target.Store(x.target)
+	}
+	return x
+}
+
+// targets appends the targets of all strides.
+func (s *pages) targets(versions []uint64) []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.strides {
+		versions = append(versions, x.target)
+	}
+	return versions
+}
+
+// forget forgets all strides and their pages.
+func (s *pages) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.strides) == 0 {
+		return
+	}
+	for _, x := range s.strides {
+		x.dropped = true
+	}
+	s.strides, s.frames, s.ends = nil, nil, nil
+	s.giveUp(0)
+	s.v.passing.Add(-1)
+}
+
+// giveUp gives the oldest pages up until so many bytes are left.
+func (s *pages) giveUp(bytes int) {
+	n := 0
+	for ; s.bytes > bytes && n < len(s.kept); n++ {
+		p := s.kept[n]
+		s.bytes -= len(p.frames)
+		s.total.Add(-int64(len(p.frames)))
+		p.frames = nil
+	}
+	if s.kept = slices.Delete(s.kept, 0, n); len(s.kept) == 0 {
+		s.kept = nil
+	}
+}
+
+// after returns the page of a stride that follows on another one, or the first
+// one if that is nil, making it if need be. Its frames are returned as they are
+// now. It returns nil if the stride is forgotten. v.mu is held, shared.
+func (s *pages) after(x *stride, k kind, before *page) (p *page, frames []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x.dropped {
+		return nil, nil
+	}
+	link := x.link(k, before)
+	if *link == nil {
+		*link = s.make(x, k, before)
+	}
+	return *link, (*link).frames
+}
+
+// link returns where the page that follows on another one is linked.
+func (x *stride) link(k kind, before *page) **page {
+	if before != nil {
+		return &before.next
+	}
+	for i := range x.chains {
+		if x.chains[i].kind == k {
+			return &x.chains[i].first
+		}
+	}
+	x.chains = append(x.chains, chain{kind: k})
+	return &x.chains[len(x.chains)-1].first
+}
+
+// make makes the page of a stride behind another one. A prefix whose frames are
+// longer than a page has one of its own without frames.
+func (s *pages) make(x *stride, k kind, before *page) *page {
+	v := s.v
+	p := &page{until: x.seen, era: v.log.era}
+	if before != nil {
+		p.until, p.slot = before.until, before.slot
+	}
+	if before == nil || before.era != p.era {
+		p.slot = v.after(p.until)
+	}
+	s.view = view{v: v, options: ReaderOptions{One: k.one, Sources: k.sources}, noting: true, soles: s.view.soles[:0], diff: s.view.diff}
+	s.frames, s.ends = s.frames[:0], s.ends[:0]
+	p.last = true
+	slots, budget := v.log.slots, lookedAt
+	for ; p.slot < len(slots); p.slot++ {
+		entry, end := v.at(slots[p.slot], x.target)
+		if end {
+			break
+		}
+		if budget--; budget < 0 {
+			p.last = false
+			break
+		}
+		if entry == 0 {
+			continue
+		}
+		fits := s.encode(entry, x)
+		if !fits && len(s.ends) > 0 {
+			p.last = false
+			break
+		}
+		p.until = v.changed(slots[p.slot])
+		if !fits {
+			p.long, p.last = true, false
+			p.slot++
+			break
+		}
+	}
+	p.frames, p.ends = slices.Clone(s.frames), slices.Clone(s.ends)
+	slices.Sort(s.view.soles)
+	p.soles = slices.Clone(slices.Compact(s.view.soles))
+	s.keep(p)
+	return p
+}
+
+// encode adds what a stride says of an entry. It returns false, and has added
+// nothing, if there is no room.
+func (s *pages) encode(entry uint32, x *stride) bool {
+	w, d := &s.view, &s.view.diff
+	soles := len(w.soles)
+	w.compare(s.v.entries.at(entry), x.seen, x.target)
+	d.split()
+	if len(d.gone)+len(d.come) == 0 {
+		return true
+	}
+	length, ends, p := len(s.frames), len(s.ends), d.prefix()
+	for k := range len(d.gone) + len(d.come) {
+		if len(s.frames)+frameRoom > s.v.options.page {
+			s.frames, s.ends, w.soles = s.frames[:length], s.ends[:ends], w.soles[:soles]
+			return false
+		}
+		s.frames = w.encode(s.frames, p, k)
+		s.ends = append(s.ends, uint16(len(s.frames)))
+	}
+	s.ends[len(s.ends)-1] |= groupEnd
+	return true
+}
+
+// keep notes a new page and gives old ones up for it.
+func (s *pages) keep(p *page) {
+	if len(p.frames) == 0 {
+		return
+	}
+	s.kept = append(s.kept, p)
+	s.bytes += len(p.frames)
+	most := s.v.options.paged
+	if s.total.Add(int64(len(p.frames))) > fullPaged {
+		most /= 16
+	}
+	s.giveUp(max(most, len(p.frames)))
+}
+
+// rest is what of a page is still to be told.
+type rest struct {
+	frames []byte
+	ends   []uint16
+	told   int // frames
+}
+
+func (r *rest) empty() bool { return r.told == len(r.ends) }
+
+// from returns where the frame with a number begins.
+func (r *rest) from(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return int(r.ends[n-1] &^ groupEnd)
+}
+
+// take copies frames to dst, as many as fit. The frames of a prefix stay
+// together, unless they are the first ones and there is no other way.
+func (r *rest) take(dst []byte, first bool) (n, frames int) {
+	begin, until := r.from(r.told), len(r.ends)
+	if len(r.frames)-begin > len(dst) {
+		until = r.cut(begin+len(dst), first)
+	}
+	n = copy(dst, r.frames[begin:r.from(until)])
+	frames = until - r.told
+	if r.told = until; r.empty() {
+		*r = rest{}
+	}
+	return n, frames
+}
+
+// cut returns how many frames end before a place and can be told so far.
+func (r *rest) cut(place int, first bool) int {
+	fit := sort.Search(len(r.ends), func(i int) bool { return r.from(i+1) > place })
+	for n := fit; n > r.told; n-- {
+		if r.ends[n-1]&groupEnd != 0 {
+			return n
+		}
+	}
+	if first {
+		return fit
+	}
+	return r.told
+}
