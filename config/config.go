@@ -24,6 +24,7 @@ type Config struct {
 	VNIs           []VNI             // vnis, in the order of the file
 	Log            Log               // log
 	HTTP           string            // http: IP:PORT of metrics and health; default 127.0.0.1:4712; "" (off in the file): none
+	API            API               // api
 }
 
 // VXLAN says who this gateway is in the fabric's VXLAN.

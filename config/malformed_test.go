@@ -71,6 +71,15 @@ var malformed = []struct {
 	{"a label beyond 20 bits", "mpls: {labels: 16-1048576}\n", []string{`f:1:16: mpls.labels: 16-1048576: label 1048576 is out of range (16 to 1048575)`}},
 	{"labels the wrong way round", "mpls: {labels: 20-16}\n", []string{`f:1:16: mpls.labels: 20-16 has no label in it, want 16-20`}},
 	{"an unknown log level", "log: {level: loud}\n", []string{`f:1:14: log.level: loud is not one of info, error, warning, debug, trace`}},
+	{"an API over TCP without TLS", "api: {listen: \"[::1]:4713\"}\n", []string{`f:1:15: api.listen: [::1]:4713 needs tls: over TCP there is no API without certificates of both sides, on this machine there is socket`}},
+	{"TLS of nothing", "api:\n  tls: {certificate: /a, key: /b, clients: /c}\n", []string{`f:2:3: api.tls: is for listen, and listen is off`}},
+	{"TLS without files", "api:\n  listen: \"::1\"\n  tls: {key: b}\n", []string{
+		`f:3:8: api.tls.certificate: missing, required`, `f:3:8: api.tls.clients: missing, required`,
+		`f:3:14: api.tls.key: b is not the absolute path of a file`}},
+	{"a group of no socket", "api: {socket: off, group: adm}\n", []string{`f:1:20: api.group: is for socket, and socket is off`}},
+	{"a socket beside nothing", "api: {socket: mbbgp.sock}\n", []string{`f:1:15: api.socket: mbbgp.sock is not an absolute path, auto, or off`}},
+	{"a socket that is too far", "api: {socket: /" + strings.Repeat("a", 107) + "}\n", []string{`f:1:15: api.socket: 108 bytes are out of range (1 to 107)`}},
+	{"static routes beside nothing", "api: {static-routes: a.json}\n", []string{`f:1:22: api.static-routes: a.json is not an absolute path, or off`}},
 	{"an HTTP address that is a name", "http: localhost:80\n", []string{`f:1:7: http: localhost:80 is not an address to listen on such as [::]:4712`}},
 
 	// metalbond.
@@ -265,7 +274,7 @@ var malformed = []struct {
 }
 
 const (
-	rootKeys    = "router-id, asn, domain, domain-id, state-directory, vxlan, mpls, metalbond, bgp, kernel, vnis, log, http"
+	rootKeys    = "router-id, asn, domain, domain-id, state-directory, vxlan, mpls, metalbond, bgp, kernel, vnis, log, http, api"
 	familyWords = "evpn, vpnv4, vpnv6, ipv4, ipv6, rtc, ipv4-flowspec, ipv6-flowspec"
 	peeringKeys = "asn, local-asn, local-address, description, multihop, password-file, families, route-reflector-client, timers, graceful-restart, add-path, max-prefixes"
 )

@@ -10,6 +10,14 @@ import (
 // no value has no line. The error is that of Parse for a configuration made by
 // hand that no file could say.
 func (c *Config) Marshal() ([]byte, error) {
+	text := c.marshal()
+	if _, err := Parse("effective configuration", text); err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
+func (c *Config) marshal() []byte {
 	var w writer
 	w.addr("router-id", c.RouterID)
 	w.number("asn", uint64(c.ASN))
@@ -48,10 +56,8 @@ func (c *Config) Marshal() ([]byte, error) {
 		w.text("format", c.Log.Format.String())
 	})
 	w.orOff("http", c.HTTP)
-	if _, err := Parse("effective configuration", w.Bytes()); err != nil {
-		return nil, err
-	}
-	return w.Bytes(), nil
+	w.section("api", func() { w.management(&c.API) })
+	return w.Bytes()
 }
 
 func (w *writer) metalBond(m *MetalBond) {

@@ -74,6 +74,17 @@ func anyConfig(t *rapid.T) *Config {
 		HTTP:           drawn(t, "http", rapid.SampledFrom([]string{"", DefaultHTTP, "[::]:0"})),
 		Log:            Log{enum[LogLevel](t, logLevelNames), enum[LogFormat](t, logFormatNames)},
 	}
+	c.API = API{
+		Socket:       drawn(t, "socket", rapid.SampledFrom([]string{"", SocketAuto, DefaultSocket, "/a b:#c"})),
+		StaticRoutes: drawn(t, "static-routes", rapid.SampledFrom([]string{"", "/var/lib/mbbgp/static-routes.json", "/ä b/#: c"})),
+	}
+	if c.API.Socket != "" {
+		c.API.Group = drawn(t, "group", rapid.SampledFrom([]string{"", "mbbgp", "0x1F", "112"}))
+	}
+	if rapid.Bool().Draw(t, "api") {
+		c.API.Listen = drawn(t, "api-listen", addrPort(0))
+		c.API.TLS = APITLS{"/etc/mbbgp/api.crt", "/a b:/#c", "/etc/mbbgp/clients.crt"}
+	}
 	if rapid.Bool().Draw(t, "domain") {
 		v := ExtendedCommunity{drawn(t, "type", rapid.Uint8Max(2)), subTypeOrigin}
 		copy(v[2:], administrator(t, v[0]))

@@ -31,6 +31,7 @@ func TestEmptyMappingIsAMetalBondServer(t *testing.T) {
 			Listen:    []netip.AddrPort{netip.MustParseAddrPort("[::]:4711")},
 			Keepalive: 5 * time.Second,
 		},
+		API: API{Socket: SocketAuto, StaticRoutes: "/var/lib/mbbgp/static-routes.json"},
 	}
 	if diff := cmp.Diff(want, parsedFile(t, "{}"), values...); diff != "" {
 		t.Error(diff)

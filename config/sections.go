@@ -16,7 +16,8 @@ const (
 
 func (d *decoder) config(n *node) *Config {
 	c := &Config{HTTP: DefaultHTTP}
-	var vnis *node
+	var vnis, api *node
+	var apiPath string
 	d.hasBGP = n.kind == mappingNode && n.entry("bgp") != nil
 	c.MetalBond = d.metalBondDefaults()
 	if !d.mapping(n, "", "a mapping",
@@ -33,6 +34,7 @@ func (d *decoder) config(n *node) *Config {
 		field{"vnis", func(n *node, path string) { vnis = n; c.VNIs = d.vnis(n, path, c) }},
 		field{"log", into(&c.Log, d.log)},
 		field{"http", into(&c.HTTP, d.http)},
+		field{"api", func(n *node, path string) { api, apiPath = n, path }},
 	) {
 		return nil
 	}
@@ -41,6 +43,10 @@ func (d *decoder) config(n *node) *Config {
 		if vnis != nil {
 			d.required(n, "", " with bgp and vnis", "domain")
 		}
+	}
+	c.API = apiDefaults(c.StateDirectory)
+	if api != nil {
+		c.API = d.management(api, apiPath, c.API)
 	}
 	d.checkLabels(n, c)
 	if c.RouterID.IsValid() {
