@@ -25,9 +25,11 @@ type Reloaded struct {
 	Changes []Change
 }
 
-// Change is one difference between two configurations.
+// Change is one key that differs between two configurations, or one entry that
+// only one of them has.
 type Change struct {
-	Path   string // vnis[200], bgp.neighbors[192.0.2.254]
-	Action string // added, changed, removed
-	Detail string // for people
+	Path string // of the configuration
+	Old  string // as the file writes it; "": it was not there
+	New  string // likewise; "": it is not there any more
+	How  string // it was applied: live, session
 }

@@ -69,7 +69,7 @@ func (s *service) Reload(ctx context.Context, _ *pb.ReloadRequest) (*pb.ReloadRe
 	}
 	answer := &pb.ReloadResponse{}
 	for _, c := range done.Changes {
-		answer.Changes = append(answer.Changes, &pb.ReloadChange{Path: c.Path, Action: c.Action, Detail: c.Detail})
+		answer.Changes = append(answer.Changes, &pb.ReloadChange{Path: c.Path, Old: c.Old, New: c.New, How: c.How})
 	}
 	return answer, nil
 }

@@ -3531,9 +3531,10 @@ func (x *ReloadResponse) GetChanges() []*ReloadChange {
 
 type ReloadChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`     // of the configuration: vnis[200], bgp.neighbors[192.0.2.254]
-	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"` // added, changed, removed
-	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"` // for people
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // of the configuration
+	Old           string                 `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`   // as the file writes it; empty: it was not there
+	New           string                 `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`   // likewise; empty: it is not there any more
+	How           string                 `protobuf:"bytes,4,opt,name=how,proto3" json:"how,omitempty"`   // it was applied: live, session (it ended BGP sessions)
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3575,16 +3576,23 @@ func (x *ReloadChange) GetPath() string {
 	return ""
 }
 
-func (x *ReloadChange) GetAction() string {
+func (x *ReloadChange) GetOld() string {
 	if x != nil {
-		return x.Action
+		return x.Old
 	}
 	return ""
 }
 
-func (x *ReloadChange) GetDetail() string {
+func (x *ReloadChange) GetNew() string {
 	if x != nil {
-		return x.Detail
+		return x.New
+	}
+	return ""
+}
+
+func (x *ReloadChange) GetHow() string {
+	if x != nil {
+		return x.How
 	}
 	return ""
 }
@@ -4054,11 +4062,12 @@ const file_mbbgp_proto_rawDesc = "" +
 	"\twithdrawn\x18\x01 \x01(\rR\twithdrawn\"\x0f\n" +
 	"\rReloadRequest\"B\n" +
 	"\x0eReloadResponse\x120\n" +
-	"\achanges\x18\x01 \x03(\v2\x16.mbbgp.v1.ReloadChangeR\achanges\"R\n" +
+	"\achanges\x18\x01 \x03(\v2\x16.mbbgp.v1.ReloadChangeR\achanges\"X\n" +
 	"\fReloadChange\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
-	"\x06action\x18\x02 \x01(\tR\x06action\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"\x0e\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\x12\x10\n" +
+	"\x03how\x18\x04 \x01(\tR\x03how\"\x0e\n" +
 	"\fDrainRequest\"\x0f\n" +
 	"\rDrainResponse\"H\n" +
 	"\x12SetLogLevelRequest\x12\x1c\n" +
