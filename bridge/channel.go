@@ -56,81 +56,146 @@ func (b *Bridge) Open(source rib.Source, name string) *Channel {
 	return c
 }
 
-// Announce says a next hop of a prefix. A duplicate is no error, nor is what a
-// server says of our own route, which has no effect. The error is a *Refusal.
-// A refused route is only counted: when the reason is gone, it is accepted
-// with its next announcement.
-func (c *Channel) Announce(vni rib.VNI, p netip.Prefix, nh rib.NextHop) error {
-	r, reason := c.judge(vni, p, nh)
-	if reason != Accepted {
-		return c.refuse(reason, fmt.Sprintf("vni %d, %v by %v", vni, p, nh))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return c.refuseLocked(ChannelClosed, "")
-	}
-	if n := c.bridge.networks[vni]; n != nil && n.admitted.Max > 0 {
-		n.admitted.mu.Lock()
-		defer n.admitted.mu.Unlock()
-		if !n.admitted.room(c.bridge, vni, r.Prefix) {
-			return c.refuseLocked(VNILimit, fmt.Sprintf("vni %d has %d prefixes, no room for %v", vni, n.admitted.Used, r.Prefix))
-		}
-	}
-	if c.source == rib.Server {
-		if !c.bridge.hear(c.origin, r) {
-			c.refused[OwnRoute]++
-		}
-		return nil
-	}
-	if c.bridge.table.Add(c.origin, r) {
-		c.bridge.claimed(r.VNI, r.Prefix, r.NextHop)
-	}
-	return nil
+// Edit is one thing that a session says: a next hop of a prefix, announced or
+// withdrawn.
+type Edit struct {
+	Remove  bool // withdraw; else announce
+	VNI     rib.VNI
+	Prefix  netip.Prefix
+	NextHop rib.NextHop
+
+	// Refused is set by Apply: why an announcement was not taken, nil if it was.
+	// A refused route is only counted: when the reason is gone, it is accepted
+	// with its next announcement.
+	Refused *Refusal
+
+	preference rib.Preference
+	done       bool // Apply is done with it
+	news       bool // it has made a difference
 }
 
-// judge applies the rules that need no more than the route.
-func (c *Channel) judge(vni rib.VNI, p netip.Prefix, nh rib.NextHop) (rib.Route, Reason) {
-	r := normal(vni, p, nh)
+// Apply says and takes back what the list holds, of each VNI in its order. The
+// readers of a VNI wait until all of its edits are made, so a list should have
+// no more than some hundred. A duplicate is not refused, nor is what a server
+// says of our own route, which has no effect.
+func (c *Channel) Apply(list []Edit) {
+	for i := range list {
+		c.judge(&list[i])
+	}
+	for i := range list {
+		if !list[i].done {
+			c.put(list[i:])
+		}
+	}
+}
+
+// put makes the edits that a list has of the VNI of its first one.
+func (c *Channel) put(list []Edit) {
+	vni := list[0].VNI
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var room *tableLimit
+	if n := c.bridge.networks[vni]; n != nil && n.admitted.Max > 0 {
+		room = &n.admitted
+		room.mu.Lock()
+		defer room.mu.Unlock()
+	}
+	table := c.bridge.table.Edit(c.origin, vni)
+	for i := range list {
+		if x := &list[i]; x.VNI == vni {
+			c.enter(&table, x, room)
+			x.done = true
+		}
+	}
+	table.Done()
+	if c.source == rib.Server {
+		return
+	}
+	for i := range list {
+		if x := &list[i]; x.news && x.VNI == vni {
+			c.bridge.claimed(vni, x.Prefix, x.NextHop)
+		}
+	}
+}
+
+// enter makes an edit, unless room is a limit that has none. mu is held.
+func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) {
+	switch {
+	case x.Refused != nil:
+	case x.Remove:
+		table.Remove(x.Prefix, x.NextHop)
+	case c.closed:
+		x.Refused = c.refuseLocked(ChannelClosed, "")
+	case room != nil && !room.admits(c.bridge, table, x.VNI, x.Prefix):
+		x.Refused = c.refuseLocked(VNILimit, fmt.Sprintf("vni %d has %d prefixes, no room for %v", x.VNI, room.Used, x.Prefix))
+	case c.source != rib.Server:
+		x.news = table.Add(x.Prefix, x.NextHop, x.preference)
+	case !hear(table, x):
+		c.refused[OwnRoute]++
+	}
+}
+
+// judge applies the rules that need no more than the route, and gives it the
+// one form that it has in the table.
+func (c *Channel) judge(x *Edit) {
+	p, nh := x.Prefix, x.NextHop
+	x.Prefix, x.NextHop = normal(x.VNI, p, nh)
+	if x.Remove {
+		return
+	}
+	reason := Accepted
 	switch {
 	case !p.IsValid() || p.Addr().Is4In6():
-		return r, PrefixInvalid
+		reason = PrefixInvalid
 	case !nh.Target.Is6() || nh.Target.Is4In6() || nh.Target.IsUnspecified() ||
 		nh.Target.IsMulticast() || nh.Target.Zone() != "":
-		return r, NextHopInvalid
+		reason = NextHopInvalid
 	case c.source == rib.Server && c.bridge.own[nh.Target]:
-		return r, OwnGateway
+		reason = OwnGateway
 	}
-	r.Preference = rib.Native
-	if c.bridge.gatewayHop(nh.Target) || c.bridge.copied(vni, r.NextHop) {
-		r.Preference = rib.Relayed
+	if reason != Accepted {
+		x.Refused = c.refuse(reason, fmt.Sprintf("vni %d, %v by %v", x.VNI, p, nh))
+		return
 	}
-	return r, Accepted
+	x.preference = rib.Native
+	if c.bridge.gatewayHop(nh.Target) || c.bridge.copied(x.VNI, x.NextHop) {
+		x.preference = rib.Relayed
+	}
 }
 
 // normal gives a route the one form it has in the table.
-func normal(vni rib.VNI, p netip.Prefix, nh rib.NextHop) rib.Route {
+func normal(vni rib.VNI, p netip.Prefix, nh rib.NextHop) (netip.Prefix, rib.NextHop) {
 	if nh.TargetVNI == vni {
 		nh.TargetVNI = 0
 	}
-	return rib.Route{VNI: vni, Prefix: p.Masked(), NextHop: nh}
+	return p.Masked(), nh
 }
 
-func (c *Channel) refuse(reason Reason, detail string) error {
+func (c *Channel) refuse(reason Reason, detail string) *Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.refuseLocked(reason, detail)
 }
 
-func (c *Channel) refuseLocked(reason Reason, detail string) error {
+func (c *Channel) refuseLocked(reason Reason, detail string) *Refusal {
 	c.refused[reason]++
 	return &Refusal{Reason: reason, Detail: detail}
 }
 
+// Announce says a next hop of a prefix, as Apply does. The error is a *Refusal.
+func (c *Channel) Announce(vni rib.VNI, p netip.Prefix, nh rib.NextHop) error {
+	one := [1]Edit{{VNI: vni, Prefix: p, NextHop: nh}}
+	c.Apply(one[:])
+	if one[0].Refused != nil {
+		return one[0].Refused
+	}
+	return nil
+}
+
 // Withdraw takes a next hop back and reports whether c had announced it.
 func (c *Channel) Withdraw(vni rib.VNI, p netip.Prefix, nh rib.NextHop) bool {
-	r := normal(vni, p, nh)
-	return c.bridge.table.Remove(c.origin, r.VNI, r.Prefix, r.NextHop)
+	p, nh = normal(vni, p, nh)
+	return c.bridge.table.Remove(c.origin, vni, p, nh)
 }
 
 // Origins are what the routes of c come from: the ReaderOptions.Except of a

@@ -188,17 +188,25 @@ func (l *leak) change(c *rib.Change) {
 // put makes hops what the other VNI has of a prefix, unless it is full; then it
 // has nothing of it from here.
 func (l *leak) put(p netip.Prefix, hops []rib.NextHop) bool {
-	if limit := &l.to.admitted; limit.Max > 0 && len(hops) > 0 {
-		limit.mu.Lock()
-		defer limit.mu.Unlock()
-		if !limit.room(l.bridge, l.to.vni, p) {
-			return false
-		}
+	if !l.replace(p, hops) {
+		return false
 	}
-	l.bridge.table.Replace(l.origin, l.to.vni, p, hops, leaked)
 	for _, nh := range hops {
 		l.bridge.claimed(l.to.vni, p, nh)
 	}
+	return true
+}
+
+func (l *leak) replace(p netip.Prefix, hops []rib.NextHop) bool {
+	limit := &l.to.admitted
+	limit.mu.Lock()
+	defer limit.mu.Unlock()
+	table := l.bridge.table.Edit(l.origin, l.to.vni)
+	defer table.Done()
+	if limit.Max > 0 && len(hops) > 0 && !limit.admits(l.bridge, &table, l.to.vni, p) {
+		return false
+	}
+	table.Replace(p, hops, leaked)
 	return true
 }
 

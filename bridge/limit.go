@@ -61,14 +61,15 @@ type tableLimit struct {
 	limit // guarded by mu, but for Max, which is fixed
 }
 
-// room reports whether the VNI may take p, and counts a refusal. The caller
-// holds mu until p is in the table, so that looking and adding are one step.
-func (t *tableLimit) room(b *Bridge, vni rib.VNI, p netip.Prefix) bool {
-	t.Used = b.table.Stats(vni).Prefixes
+// admits reports whether the VNI may take p, and counts a refusal. The caller
+// holds mu, and the VNI until p is in the table, so that looking and adding are
+// one step.
+func (t *tableLimit) admits(b *Bridge, table *rib.Editor, vni rib.VNI, p netip.Prefix) bool {
+	t.Used = table.Prefixes()
 	if t.clear() {
 		logClear(b.log.WithField("vni", vni), t.LimitStats)
 	}
-	if !t.full() || len(b.table.Lookup(vni, p)) > 0 {
+	if !t.full() || table.Has(p) {
 		return true
 	}
 	if t.refuse() {

@@ -21,8 +21,8 @@ package bridge
 // are not its own among metalbond.gateways: next hops in them are never native.
 //
 // The own claim is in the table before claimed runs, and hear looks and adds
-// under the same lock as claimed removes. So of two that run at once either
-// hear sees the claim, or claimed removes what hear added.
+// under one hold of the table's lock. So of two that run at once either hear
+// sees the claim, or claimed removes what hear added.
 
 import (
 	"net/netip"
@@ -55,21 +55,12 @@ func (s *servers) close(o rib.Origin) {
 }
 
 // hear adds what a server says, unless this bridge says it too.
-func (b *Bridge) hear(o rib.Origin, r rib.Route) (heard bool) {
-	b.servers.mu.Lock()
-	defer b.servers.mu.Unlock()
-	for _, info := range b.table.Lookup(r.VNI, r.Prefix) {
-		if info.NextHop != r.NextHop {
-			continue
-		}
-		for _, c := range info.Claims {
-			if c.Source != rib.Server {
-				b.table.Remove(o, r.VNI, r.Prefix, r.NextHop)
-				return false
-			}
-		}
+func hear(table *rib.Editor, x *Edit) (heard bool) {
+	if table.Sources(x.Prefix, x.NextHop)&^rib.Sources(rib.Server) != 0 {
+		table.Remove(x.Prefix, x.NextHop)
+		return false
 	}
-	b.table.Add(o, r)
+	table.Add(x.Prefix, x.NextHop, x.preference)
 	return true
 }
 

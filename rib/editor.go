@@ -102,6 +102,15 @@ func (e *Editor) Sources(p netip.Prefix, nh NextHop) (s SourceSet) {
 	return s
 }
 
+// Prefixes is Stats.Prefixes.
+func (e *Editor) Prefixes() int { return e.v.known }
+
+// Has reports whether a prefix has a live next hop.
+func (e *Editor) Has(p netip.Prefix) bool {
+	n := e.v.find(p)
+	return n != 0 && e.v.entries.at(n).live > 0
+}
+
 // flush withdraws at most so many next hops, whichever, and returns how many.
 func (e *Editor) flush(most int) (n int) {
 	v := e.v
