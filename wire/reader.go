@@ -51,8 +51,7 @@ func (r *Reader) Next() (Message, error) {
 			}
 		}
 		if len(b) >= HeaderLen {
-			n := HeaderLen + (int(b[1])<<8 | int(b[2]))
-			if len(b) >= n {
+			if n := frameLen(b); len(b) >= n {
 				r.start += n
 				return Message{Type: Type(b[3]), Payload: b[HeaderLen:n:n]}, nil
 			}
@@ -65,6 +64,15 @@ func (r *Reader) Next() (Message, error) {
 		}
 	}
 }
+
+// Ready reports whether Next has something to return without reading.
+func (r *Reader) Ready() bool {
+	b := r.buf[r.start:r.end]
+	return r.bad != nil || len(b) >= HeaderLen && len(b) >= frameLen(b)
+}
+
+// frameLen returns how long the message is whose header b begins with.
+func frameLen(b []byte) int { return HeaderLen + (int(b[1])<<8 | int(b[2])) }
 
 // Buffered returns how many bytes have been read and not yet returned.
 func (r *Reader) Buffered() int { return r.end - r.start }

@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mbbgp/config"
+	"mbbgp/rib"
 	"mbbgp/wire"
 )
 
@@ -63,6 +67,73 @@ func BenchmarkFanOut(b *testing.B) {
 			})
 		}
 	}
+}
+
+// repeating is the end of a connection that says the same for ever.
+type repeating struct {
+	pipe
+	bytes []byte
+	at    int
+	left  int // bytes until it ends
+}
+
+func (r *repeating) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), r.left)], r.bytes[r.at:])
+	r.at = (r.at + n) % len(r.bytes)
+	r.left -= n
+	return n, nil
+}
+
+func (r *repeating) Close() error { return nil }
+
+// BenchmarkHear takes announcements and withdrawals, from a read to the table,
+// per UPDATE: of a small table again and again, and of a growing one.
+func BenchmarkHear(b *testing.B) {
+	const hops = 1000
+	say := func(remove bool, from, to int) (frames []byte) {
+		for i := from; i < to; i++ {
+			nh := rib.NextHop{Target: netip.AddrFrom16([16]byte{0xfd, 14: byte(i % hops >> 8), 15: byte(i % hops)})}
+			frames = Encode(frames, remove, 23, prefix(i), nh)
+		}
+		return frames
+	}
+	run := func(b *testing.B, vni23 []byte, length int) {
+		w := newWorld(b)
+		h := &hypervisor{server: NewServer(ServerOptions{Bridge: w.bridge, Log: w.log})}
+		s := newSession(&session{conn: &repeating{bytes: vni23, left: length}, party: h, paces: new(paces), log: w.log, count: new(counters)})
+		h.established(s)
+		b.ReportAllocs()
+		begin := cpu()
+		b.ResetTimer()
+		s.hear()
+		b.StopTimer()
+		b.ReportMetric(float64(cpu()-begin)/float64(b.N), "cpu-ns/op")
+		h.close()
+	}
+	b.Run("flap", func(b *testing.B) {
+		const routes = 10_000
+		add, remove := say(false, 0, routes), say(true, 0, routes)
+		run(b, append(add, remove...), (len(add)+len(remove))/2/routes*b.N)
+	})
+	b.Run("again", func(b *testing.B) {
+		const routes = 10_000
+		add := say(false, 0, routes)
+		run(b, add, len(add)/routes*b.N)
+	})
+	b.Run("new", func(b *testing.B) {
+		add := say(false, 0, b.N)
+		run(b, add, len(add))
+	})
+}
+
+// cpu returns the processor time of the process in nanoseconds.
+func cpu() int64 {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 // BenchmarkDump tells 100,000 routes to one subscriber.

@@ -3,6 +3,7 @@ package metalbond
 import (
 	"net/netip"
 
+	"mbbgp/bridge"
 	"mbbgp/rib"
 	"mbbgp/wire"
 )
@@ -22,14 +23,19 @@ func Encode(dst []byte, remove bool, vni rib.VNI, p netip.Prefix, nh rib.NextHop
 	})
 }
 
-// route returns an UPDATE in the table's terms. The numbers of the next hop
+// edit returns an UPDATE in the bridge's terms. The numbers of the next hop
 // types are the same in both.
-func route(u wire.Update) (rib.VNI, netip.Prefix, rib.NextHop) {
-	return rib.VNI(u.VNI), u.Prefix, rib.NextHop{
-		Target:    u.Target,
-		TargetVNI: rib.VNI(u.TargetVNI),
-		Type:      rib.NextHopType(u.HopType),
-		NATFrom:   u.NATFrom,
-		NATTo:     u.NATTo,
+func edit(u wire.Update) bridge.Edit {
+	return bridge.Edit{
+		Remove: u.Remove,
+		VNI:    rib.VNI(u.VNI),
+		Prefix: u.Prefix,
+		NextHop: rib.NextHop{
+			Target:    u.Target,
+			TargetVNI: rib.VNI(u.TargetVNI),
+			Type:      rib.NextHopType(u.HopType),
+			NATFrom:   u.NATFrom,
+			NATTo:     u.NATTo,
+		},
 	}
 }

@@ -1,7 +1,6 @@
 package metalbond
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -83,34 +82,34 @@ func (e *ear) expired(now time.Time) error {
 	return nil
 }
 
-// hear takes what the peer says until the session ends, and returns why.
+// hear takes what the peer says until the session ends, and returns why. It
+// waits for more only when all that came is in the table.
 func (s *session) hear() error {
+	defer s.handOver()
 	for {
+		if !s.in.Ready() {
+			s.handOver()
+		}
 		m, err := s.in.Next()
 		if err != nil {
 			return plain(err)
 		}
 		s.count.framesIn.Add(1)
-		if err := s.take(m); err != nil {
+		if m.Type == wire.TypeUpdate {
+			err = s.takeUpdate(m.Payload)
+		} else {
+			s.handOver()
+			err = s.take(m)
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
+// take takes what is no UPDATE.
 func (s *session) take(m wire.Message) error {
 	switch m.Type {
-	case wire.TypeUpdate:
-		s.updates.Add(1)
-		u, err := wire.ParseUpdate(m.Payload)
-		var invalid *wire.Invalid
-		if errors.As(err, &invalid) {
-			s.refuse(invalid.Reason, invalid)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return s.party.update(s, u)
 	case wire.TypeKeepalive:
 		s.pulse()
 		return nil

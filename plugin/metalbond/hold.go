@@ -1,12 +1,10 @@
 package metalbond
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
 	"mbbgp/bridge"
-	"mbbgp/rib"
 )
 
 // Hold. What a server said stays when its session is lost: the channel of that
@@ -63,15 +61,16 @@ func (q *quiet) done(s *session, filling time.Duration) bool {
 	return false
 }
 
-// forget drops the server's word on one next hop.
-func (u *upstream) forget(vni rib.VNI, p netip.Prefix, nh rib.NextHop) {
+// forget drops what earlier sessions said of what the server withdraws.
+func (u *upstream) forget(row []bridge.Edit) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.channel != nil {
-		u.channel.Withdraw(vni, p, nh)
-	}
 	for _, h := range u.held {
-		h.channel.Withdraw(vni, p, nh)
+		for i := range row {
+			if x := &row[i]; x.Remove {
+				h.channel.Withdraw(x.VNI, x.Prefix, x.NextHop)
+			}
+		}
 	}
 }
 

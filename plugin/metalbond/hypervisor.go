@@ -1,14 +1,12 @@
 package metalbond
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"mbbgp/bridge"
 	"mbbgp/rib"
-	"mbbgp/wire"
 )
 
 // hypervisor is the party of a server's session: a client of ours.
@@ -43,20 +41,15 @@ func (h *hypervisor) routes() int {
 	return 0
 }
 
-func (h *hypervisor) update(s *session, u wire.Update) error {
-	vni, p, nh := route(u)
-	channel := h.channel.Load()
-	if u.Remove {
-		channel.Withdraw(vni, p, nh)
-		return nil
-	}
+func (h *hypervisor) updates(row []bridge.Edit) {
 	if h.server.options.OnAnnounce != nil {
-		h.announces(vni)
+		for i := range row {
+			if !row[i].Remove {
+				h.announces(row[i].VNI)
+			}
+		}
 	}
-	if err := channel.Announce(vni, p, nh); err != nil {
-		s.refuse(refusal(err), fmt.Errorf("vni %d, %v via %v: %w", vni, p, nh, err))
-	}
-	return nil
+	h.channel.Load().Apply(row)
 }
 
 func (h *hypervisor) announces(vni rib.VNI) {
@@ -68,15 +61,6 @@ func (h *hypervisor) announces(vni rib.VNI) {
 	}
 	h.heard[vni] = struct{}{}
 	h.server.options.OnAnnounce(vni)
-}
-
-// refusal returns the stable label of what the bridge refused.
-func refusal(err error) string {
-	var r *bridge.Refusal
-	if errors.As(err, &r) {
-		return string(r.Reason)
-	}
-	return "refused"
 }
 
 // subscribe begins to tell a VNI. A second SUBSCRIBE of it says nothing new.

@@ -309,8 +309,8 @@ func told(t testing.TB, payload []byte) string {
 	if u.Remove {
 		action = "remove"
 	}
-	vni, p, hop := route(u)
-	return fmt.Sprintf("%s %d %v via %v", action, vni, p, hop)
+	e := edit(u)
+	return fmt.Sprintf("%s %d %v via %v", action, e.VNI, e.Prefix, e.NextHop)
 }
 
 // pipe is a transport in memory, for tests that hold the clock.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"mbbgp/bridge"
 	"mbbgp/config"
 	"mbbgp/wire"
 )
@@ -28,9 +29,10 @@ const handshakeLimit = 10 * time.Second
 type party interface {
 	// established is called once, before anything else is heard or said.
 	established(s *session)
-	// update, subscribe and unsubscribe take what the peer said. An error ends
-	// the session.
-	update(s *session, u wire.Update) error
+	// updates takes a row of UPDATEs, and notes at each whether it is refused.
+	updates(row []bridge.Edit)
+	// subscribe and unsubscribe take what the peer said. An error ends the
+	// session.
 	subscribe(s *session, vni uint32) error
 	unsubscribe(s *session, vni uint32) error
 }
@@ -54,6 +56,7 @@ type session struct {
 
 	in    *wire.Reader // the hearing goroutine's
 	ear   ear          // the hearing goroutine's
+	row   row          // the hearing goroutine's
 	gate  gate         // the saying goroutine's
 	out   feeds
 	wake  chan struct{} // holds one: there is something to say

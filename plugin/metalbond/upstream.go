@@ -15,7 +15,6 @@ import (
 
 	"mbbgp/bridge"
 	"mbbgp/rib"
-	"mbbgp/wire"
 )
 
 const dialLimit = 5 * time.Second // for one address
@@ -225,16 +224,9 @@ func (u *upstream) established(s *session) {
 	})
 }
 
-func (u *upstream) update(s *session, m wire.Update) error {
-	vni, p, nh := route(m)
-	if m.Remove {
-		u.forget(vni, p, nh)
-		return nil
-	}
-	if err := u.channel.Announce(vni, p, nh); err != nil {
-		s.refuse(refusal(err), fmt.Errorf("vni %d, %v via %v: %w", vni, p, nh, err))
-	}
-	return nil
+func (u *upstream) updates(row []bridge.Edit) {
+	u.channel.Apply(row)
+	u.forget(row)
 }
 
 func (u *upstream) subscribe(*session, uint32) error {
