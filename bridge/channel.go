@@ -64,6 +64,10 @@ type Edit struct {
 	Prefix  netip.Prefix
 	NextHop rib.NextHop
 
+	// Preference is what an announcement has instead of what the rules give it; 0
+	// leaves it to them. A next hop that is announced already gets it.
+	Preference rib.Preference
+
 	// Refused is set by Apply: why an announcement was not taken, nil if it was.
 	// A refused route is only counted: when the reason is gone, it is accepted
 	// with its next announcement.
@@ -95,7 +99,7 @@ func (c *Channel) put(list []Edit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var room *tableLimit
-	if n := c.bridge.networks[vni]; n != nil && n.admitted.Max > 0 {
+	if n := v.networks[vni]; n != nil && n.admitted.Max > 0 {
 		room = &n.admitted
 		room.mu.Lock()
 		defer room.mu.Unlock()
@@ -150,7 +154,7 @@ func (c *Channel) judge(x *Edit) {
 	case !nh.Target.Is6() || nh.Target.Is4In6() || nh.Target.IsUnspecified() ||
 		nh.Target.IsMulticast() || nh.Target.Zone() != "":
 		reason = NextHopInvalid
-	case c.source == rib.Server && c.bridge.own[nh.Target]:
+	case c.source == rib.Server && v.own[nh.Target]:
 		reason = OwnGateway
 	}
 	if reason != Accepted {
@@ -160,6 +164,9 @@ func (c *Channel) judge(x *Edit) {
 	x.preference = rib.Native
 	if c.bridge.gatewayHop(nh.Target) || c.bridge.copied(x.VNI, x.NextHop) {
 		x.preference = rib.Relayed
+	}
+	if x.Preference != 0 {
+		x.preference = x.Preference
 	}
 }
 

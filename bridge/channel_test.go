@@ -178,6 +178,19 @@ func TestFullVNITakesNoNewPrefix(t *testing.T) {
 	}
 }
 
+func TestAnnouncementMayHaveAPreferenceOfItsOwn(t *testing.T) {
+	b := newBridge(t, testConfig(t))
+	c := b.Open(rib.Static, "s")
+	for _, step := range []struct{ give, want rib.Preference }{{0, rib.Native}, {60, 60}, {250, 250}, {0, rib.Native}} {
+		edit := []Edit{{VNI: 200, Prefix: prefix("10.0.0.1/32"), NextHop: hop("2001:db8:1::1"), Preference: step.give}}
+		c.Apply(edit)
+		got := b.Table().Lookup(200, prefix("10.0.0.1/32"))
+		if edit[0].Refused != nil || len(got) != 1 || len(got[0].Claims) != 1 || got[0].Claims[0].Preference != step.want {
+			t.Errorf("%d: refused %v, table %+v, want %d", step.give, edit[0].Refused, got, step.want)
+		}
+	}
+}
+
 func TestOwnAndServersClaimsRace(t *testing.T) {
 	b := newBridge(t, testConfig(t))
 	server, client := b.Open(rib.Server, "s"), b.Open(rib.Client, "c")
