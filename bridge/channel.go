@@ -99,7 +99,7 @@ func (c *Channel) put(list []Edit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var room *tableLimit
-	if n := v.networks[vni]; n != nil && n.admitted.Max > 0 {
+	if n := c.bridge.networks[vni]; n != nil && n.admitted.Max > 0 {
 		room = &n.admitted
 		room.mu.Lock()
 		defer room.mu.Unlock()
@@ -154,7 +154,7 @@ func (c *Channel) judge(x *Edit) {
 	case !nh.Target.Is6() || nh.Target.Is4In6() || nh.Target.IsUnspecified() ||
 		nh.Target.IsMulticast() || nh.Target.Zone() != "":
 		reason = NextHopInvalid
-	case c.source == rib.Server && v.own[nh.Target]:
+	case c.source == rib.Server && c.bridge.own[nh.Target]:
 		reason = OwnGateway
 	}
 	if reason != Accepted {
