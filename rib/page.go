@@ -15,7 +15,8 @@ import (
 // begins one where another reader began goes to the same target, as long as the
 // two versions are remembered as a stride. Strides hang together, so readers
 // that are a little apart walk the same ones. Who is before the oldest of them
-// goes to the end of the last one in one pass, in which flaps are nothing.
+// goes to the end of the last one by itself, and then walks on with the others:
+// in that pass flaps are nothing.
 //
 // A page is for all readers with the same options but for Except. Who hides an
 // origin that is the only one of a next hop in it, reads that stretch without
@@ -39,15 +40,16 @@ type pages struct {
 
 const (
 	pageLength  = 32<<10 - 1 // bytes of a page; an end has 15 bits
-	mostStrides = 16
-	mostPaged   = 2 << 20  // bytes of pages of one VNI
+	mostStrides = 1024
+	mostPaged   = 4 << 20  // bytes of pages of one VNI
 	fullPaged   = 64 << 20 // bytes of pages of all VNIs; beyond, a VNI keeps few
 )
 
 // stride is a pass that is shared.
 type stride struct {
 	seen, target uint64 // versions
-	dropped      bool   // guarded by pages.mu
+	dropped      bool   // guarded by pages.mu, like what follows
+	kept         int    // pages
 	chains       []chain
 }
 
@@ -65,6 +67,7 @@ type kind struct {
 
 // page holds the frames of a stretch of a pass. Only next and frames change.
 type page struct {
+	of     *stride
 	next   *page    // guarded by pages.mu
 	frames []byte   // guarded by pages.mu; nil if there are none or they were given up
 	ends   []uint16 // where each frame ends; groupEnd marks the last of a prefix
@@ -91,41 +94,50 @@ func (p *page) serves(r *Reader, frames []byte) bool {
 	return true
 }
 
-// stride returns the stride that begins at a version, making one if there is
-// none: to where the last one ends, so that both walk on together, or to the
-// present version. v.mu is held, shared.
-func (s *pages) stride(seen uint64) *stride {
+// stride returns the stride that begins at a version, nil if there is none, and
+// the version to go to. It makes one for readers that are as far as the last one
+// goes, or at the beginning. v.mu is held, shared.
+func (s *pages) stride(seen uint64) (x *stride, target uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.strides) - 1; i >= 0; i-- {
 		if s.strides[i].seen == seen {
-			return s.strides[i]
+			return s.strides[i], s.strides[i].target
 		}
 	}
-	x := &stride{seen: seen, target: s.v.version}
+	target = s.v.version
 	if n := len(s.strides); n == 0 {
 		s.v.passing.Add(1)
 	} else if last := s.strides[n-1].target; last > seen {
-		x.target = last
+		if target = last; seen > 0 {
+			return nil, target
+		}
 	}
+	if target == s.v.version {
+		s.v.target.Store(target)
+	}
+	x = &stride{seen: seen, target: target}
 	if s.strides = append(s.strides, x); len(s.strides) > mostStrides {
-		s.strides[0].dropped = true
-		s.strides = slices.Delete(s.strides, 0, 1)
+		s.drop(0)
 	}
-	if x.target == s.v.version {
-		s.v.target.Store(x.target)
-	}
-	return x
+	return x, target
 }
 
-// targets appends the targets of all strides.
-func (s *pages) targets(versions []uint64) []uint64 {
+// drop forgets a stride.
+func (s *pages) drop(i int) {
+	s.strides[i].dropped = true
+	s.strides = slices.Delete(s.strides, i, i+1)
+}
+
+// targets returns the targets of all strides, in order.
+func (s *pages) targets() []uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, x := range s.strides {
-		versions = append(versions, x.target)
+	versions := make([]uint64, len(s.strides))
+	for i, x := range s.strides {
+		versions[i] = x.target
 	}
-	return versions
+	return ordered(versions)
 }
 
 // forget forgets all strides and their pages.
@@ -143,7 +155,8 @@ func (s *pages) forget() {
 	s.v.passing.Add(-1)
 }
 
-// giveUp gives the oldest pages up until so many bytes are left.
+// giveUp gives the oldest pages up until so many bytes are left. Strides of
+// which nothing is left are forgotten.
 func (s *pages) giveUp(bytes int) {
 	n := 0
 	for ; s.bytes > bytes && n < len(s.kept); n++ {
@@ -151,6 +164,11 @@ func (s *pages) giveUp(bytes int) {
 		s.bytes -= len(p.frames)
 		s.total.Add(-int64(len(p.frames)))
 		p.frames = nil
+		if p.of.kept--; p.of.kept == 0 && len(s.strides) > 1 {
+			if i := slices.Index(s.strides, p.of); i >= 0 {
+				s.drop(i)
+			}
+		}
 	}
 	if s.kept = slices.Delete(s.kept, 0, n); len(s.kept) == 0 {
 		s.kept = nil
@@ -191,7 +209,7 @@ func (x *stride) link(k kind, before *page) **page {
 // longer than a page has one of its own without frames.
 func (s *pages) make(x *stride, k kind, before *page) *page {
 	v := s.v
-	p := &page{until: x.seen, era: v.log.era}
+	p := &page{of: x, until: x.seen, era: v.log.era}
 	if before != nil {
 		p.until, p.slot = before.until, before.slot
 	}
@@ -261,6 +279,7 @@ func (s *pages) keep(p *page) {
 	if len(p.frames) == 0 {
 		return
 	}
+	p.of.kept++
 	s.kept = append(s.kept, p)
 	s.bytes += len(p.frames)
 	most := s.v.options.paged

@@ -184,8 +184,7 @@ func (r *Reader) begin(share bool) {
 	v.passing.Add(1)
 	r.stride, r.page, r.stop = nil, nil, 0
 	if share && len(v.readers) > 1 && len(r.owed.list) == 0 {
-		r.stride = v.pages.stride(r.seen)
-		r.target = r.stride.target
+		r.stride, r.target = v.pages.stride(r.seen)
 	} else {
 		r.target = v.version
 		v.target.Store(v.version)

@@ -9,31 +9,48 @@ import "slices"
 // held; it comes when they have doubled since the last one, or when every
 // reader has read everything, and so costs each change a constant time.
 
+// mostShared is how many tombstones are kept for strides alone.
+const mostShared = 256
+
 // sweep frees the tombstones that no reader's version falls into the life of,
-// and the ghosts that no pass needs.
+// and the ghosts that no pass needs. Strides that keep too many are forgotten.
 func (v *vni) sweep() {
-	var versions, targets []uint64
-	if v.allCurrent() {
+	if v.sweepSome() > mostShared {
 		v.pages.forget()
-	} else {
-		versions, targets = v.pins(), v.targets()
+		v.sweepSome()
 	}
-	v.exorcise(targets)
-	kept := v.graves[:0]
-	for _, n := range v.graves {
-		if r := v.records.at(n); within(versions, r.added, r.removed) {
-			kept = append(kept, n)
-		} else {
-			v.free(n)
-		}
-	}
-	v.graves, v.swept = trimmed(kept), len(kept)
-	if len(kept) <= v.options.MaxTombstones/2 {
+	if len(v.graves) <= v.options.MaxTombstones/2 {
 		v.crowded = 0
 	}
 	if v.log.loose() {
 		v.tighten()
 	}
+}
+
+// sweepSome returns how many tombstones are left for strides alone.
+func (v *vni) sweepSome() (shared int) {
+	var versions, targets, strides []uint64
+	if v.allCurrent() {
+		v.pages.forget()
+	} else {
+		versions, targets, strides = v.pins(), v.targets(), v.pages.targets()
+	}
+	v.exorcise(ordered(append(targets, strides...)))
+	kept := v.graves[:0]
+	for _, n := range v.graves {
+		r := v.records.at(n)
+		switch {
+		case within(versions, r.added, r.removed):
+		case within(strides, r.added, r.removed):
+			shared++
+		default:
+			v.free(n)
+			continue
+		}
+		kept = append(kept, n)
+	}
+	v.graves, v.swept = trimmed(kept), len(kept)
+	return shared
 }
 
 // pins returns the versions that tombstones are kept for.
@@ -45,7 +62,7 @@ func (v *vni) pins() []uint64 {
 			versions = append(versions, r.targetPin)
 		}
 	}
-	return ordered(v.pages.targets(versions))
+	return ordered(versions)
 }
 
 // targets returns the targets of the passes under way.
@@ -55,7 +72,7 @@ func (v *vni) targets() (versions []uint64) {
 			versions = append(versions, r.target)
 		}
 	}
-	return ordered(v.pages.targets(versions))
+	return versions
 }
 
 // allCurrent reports whether every reader has read everything.
