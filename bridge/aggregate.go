@@ -133,7 +133,7 @@ func (x *aggregates) stats() []AggregateStats {
 // summarise tells the aggregates of a change of p from old to now. It reports
 // whether the prefix is to be dealt with at once.
 func (f *feed) summarise(p netip.Prefix) bool {
-	s := &f.network.out
+	s := f.network.out
 	was, is := len(s.old.forms) > 0, len(s.now.forms) > 0
 	switch {
 	case is && !was:
@@ -166,7 +166,7 @@ func (f *feed) countAggregate(a *aggregate) {
 
 // settle appends what the changes of a batch mean for aggregates.
 func (f *feed) settle(batch []Update) []Update {
-	s := &f.network.out
+	s := f.network.out
 	for _, a := range s.aggregates.unsettled {
 		a.unsettled = false
 		s.old.set(&a.told)

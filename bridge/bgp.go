@@ -32,6 +32,7 @@ type BGP struct {
 	discards    rib.Origin      // of aggregates, in the fabric table; 0 if there is none
 
 	exporting sync.Mutex // held by Export
+	handovers handovers  // to it
 
 	mu           sync.Mutex
 	routes       routes                   // guarded by mu
@@ -75,16 +76,17 @@ func (l *neighborLimits) of(address netip.Addr) int {
 }
 
 func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
+	networks := b.current().sorted
 	g := &BGP{
 		memberships: newMemberships(cfg),
-		contest:     newContest(b.sorted),
+		contest:     newContest(networks),
 		bridge:      b,
 		local:       cfg.VXLAN.Local,
 		mac:         cfg.VXLAN.RouterMAC,
 		domain:      cfg.Domain,
 		origins:     [1]ExtendedCommunity{cfg.Domain},
 		domainID:    cfg.DomainID,
-		index:       newTargetIndex(b.sorted),
+		index:       newTargetIndex(networks),
 		limits:      neighborLimits{fixed: map[netip.Addr]int{}},
 		routes:      newRoutes(),
 		standings:   newStandings(b.table, b.fabric, b.log),
@@ -97,11 +99,8 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	if b.fabric != nil {
 		g.discards = b.fabric.NewOrigin(rib.OriginInfo{Source: rib.Static, Name: "aggregates"})
 	}
-	for _, n := range b.sorted {
-		n.in = importState{limit: limit{LimitStats{Max: n.imports.MaxPrefixes}}, refused: map[Reason]uint64{}}
-		n.out.refused = map[Reason]uint64{}
-		n.out.reset(n)
-		n.out.limit.Max = n.exports.MaxPrefixes
+	for _, n := range networks {
+		n.in.Max = n.imports.MaxPrefixes
 	}
 	var err error
 	if g.originations, err = newOriginations(b, cfg); err != nil || cfg.BGP == nil {
@@ -117,7 +116,7 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range b.sorted {
+	for _, n := range networks {
 		n.label = n.exportLabel(labels)
 	}
 	g.rds, err = newDistinguishers(cfg, b.log)

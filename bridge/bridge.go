@@ -21,8 +21,12 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -34,20 +38,29 @@ import (
 // All methods may be called at the same time from any goroutine.
 type Bridge struct {
 	table    *rib.Table
-	fabric   *rib.Table // nil if no VNI has a kernel table
+	fabric   *rib.Table // nil without a kernel section
 	log      logrus.FieldLogger
-	networks map[rib.VNI]*network // fixed
-	sorted   []*network           // the same by VNI
-	own      map[netip.Addr]bool  // gateway addresses of this bridge
-	pools    []netip.Prefix       // next hops of all gateways
+	view     atomic.Pointer[view] // what is configured
+	applying sync.Mutex           // held by Apply
 	bgp      *BGP
 	servers  servers
-	leaks    []*leak
+	leaks    leaks
+}
+
+// view is what is configured. It never changes: another configuration is
+// another view, with the same networks as far as they are the same.
+type view struct {
+	networks map[rib.VNI]*network
+	sorted   []*network          // the same by VNI
+	own      map[netip.Addr]bool // gateway addresses of this bridge
+	pools    []netip.Prefix      // next hops of all gateways
 }
 
 // network is one configured VNI: its policy, which never changes, and the state
-// of both directions.
+// of both directions, which a network of the same VNI in the next view takes
+// over.
 type network struct {
+	config        config.VNI
 	vni           rib.VNI
 	family        config.VNIFamily
 	encapsulation config.Encapsulation
@@ -65,9 +78,9 @@ type network struct {
 	exportPolicy  *policy
 	originates    []config.Originate
 	aggregates    []config.Aggregate
-	in            importState
-	out           exportState
-	admitted      tableLimit
+	in            *importState
+	out           *exportState
+	admitted      *tableLimit
 	from          []rib.VNI // whose routes it has, too (leak.go)
 }
 
@@ -97,46 +110,63 @@ func (s hopTypes) has(t rib.NextHopType) bool { return s&(1<<t) != 0 }
 // New makes a bridge over a table. cfg is neither changed nor kept. The error
 // says which values contradict each other.
 func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge, error) {
-	b := &Bridge{
-		table:    table,
-		log:      log,
-		networks: map[rib.VNI]*network{},
-		own:      map[netip.Addr]bool{},
-		pools:    slices.Clone(cfg.MetalBond.Gateways),
+	b := &Bridge{table: table, log: log, leaks: newLeaks()}
+	if cfg.Kernel != nil {
+		b.fabric = rib.New(rib.Options{})
 	}
-	for i := range cfg.VNIs {
-		c := &cfg.VNIs[i]
-		n := newNetwork(c)
-		if b.networks[n.vni] != nil {
-			return nil, fmt.Errorf("vni %d is configured twice", n.vni)
-		}
-		if cfg.BGP != nil && (n.vni == 0 || n.vni > maxVNI) {
-			return nil, fmt.Errorf("vni %d does not fit into an EVPN label (1 to %d)", n.vni, maxVNI)
-		}
-		if err := checkKind(c); err != nil {
-			return nil, err
-		}
-		if c.Gateway.IsValid() {
-			b.own[c.Gateway] = true
-		}
-		b.networks[n.vni] = n
-		b.sorted = append(b.sorted, n)
-	}
-	slices.SortFunc(b.sorted, func(x, y *network) int { return int(int64(x.vni) - int64(y.vni)) })
-	if cfg.BGP != nil && (!cfg.RouterID.Is4() || !cfg.VXLAN.Local.IsValid()) {
-		return nil, errors.New("BGP needs an IPv4 router-id and a local VXLAN address")
-	}
-	b.fabric = b.newFabric(cfg)
-	var err error
-	if b.leaks, err = newLeaks(b, cfg); err != nil {
+	v, err := newView(cfg, &view{})
+	if err != nil {
 		return nil, err
 	}
+	b.view.Store(v)
+	b.leaks.set(b, v)
 	b.bgp, err = newBGP(b, cfg)
 	return b, err
 }
 
-func newNetwork(c *config.VNI) *network {
+// newView returns the view of a configuration. It takes over the networks of
+// the one before that are the same, and of others the state. The error says
+// which values contradict each other.
+func newView(cfg *config.Config, was *view) (*view, error) {
+	if cfg.BGP != nil && (!cfg.RouterID.Is4() || !cfg.VXLAN.Local.IsValid()) {
+		return nil, errors.New("BGP needs an IPv4 router-id and a local VXLAN address")
+	}
+	v := &view{networks: map[rib.VNI]*network{}, own: map[netip.Addr]bool{}, pools: slices.Clone(cfg.MetalBond.Gateways)}
+	forwards := forwarding(cfg)
+	for i := range cfg.VNIs {
+		c := &cfg.VNIs[i]
+		vni := rib.VNI(c.VNI)
+		if v.networks[vni] != nil {
+			return nil, fmt.Errorf("vni %d is configured twice", vni)
+		}
+		if cfg.BGP != nil && (vni == 0 || vni > maxVNI) {
+			return nil, fmt.Errorf("vni %d does not fit into an EVPN label (1 to %d)", vni, maxVNI)
+		}
+		if err := checkKind(c); err != nil {
+			return nil, err
+		}
+		if err := checkImportFrom(c); err != nil {
+			return nil, err
+		}
+		if c.Gateway.IsValid() {
+			v.own[c.Gateway] = true
+		}
+		n := was.networks[vni]
+		if n == nil || n.forwards != forwards[vni] || !reflect.DeepEqual(n.config, *c) {
+			n = newNetwork(c, n)
+			n.forwards = forwards[vni]
+		}
+		v.networks[vni] = n
+	}
+	v.sorted = slices.SortedFunc(maps.Values(v.networks), func(x, y *network) int { return int(int64(x.vni) - int64(y.vni)) })
+	return v, nil
+}
+
+// newNetwork returns a network that takes over the state of another one, and
+// the counters of policies that are the same. was may be nil.
+func newNetwork(c *config.VNI, was *network) *network {
 	n := &network{
+		config:        *c,
 		vni:           rib.VNI(c.VNI),
 		family:        c.Family,
 		encapsulation: c.Encapsulation,
@@ -156,7 +186,22 @@ func newNetwork(c *config.VNI) *network {
 	if len(c.Import.Types) > 0 {
 		n.importTypes = newHopTypes(c.Import.Types)
 	}
-	n.admitted.Max = c.MaxPrefixes
+	for _, from := range c.ImportFrom {
+		n.from = append(n.from, rib.VNI(from))
+	}
+	slices.Sort(n.from)
+	if was == nil {
+		n.in, n.out, n.admitted = newImportState(), newExportState(n), new(tableLimit)
+		n.admitted.Max = c.MaxPrefixes
+		return n
+	}
+	n.in, n.out, n.admitted, n.label = was.in, was.out, was.admitted, was.label
+	if reflect.DeepEqual(was.imports.Rules, n.imports.Rules) {
+		n.importPolicy = was.importPolicy
+	}
+	if reflect.DeepEqual(was.exports.Rules, n.exports.Rules) {
+		n.exportPolicy = was.exportPolicy
+	}
 	return n
 }
 
@@ -184,16 +229,19 @@ func checkKind(c *config.VNI) error {
 // Table is where the routes are.
 func (b *Bridge) Table() *rib.Table { return b.table }
 
+// current is what is configured at the moment.
+func (b *Bridge) current() *view { return b.view.Load() }
+
 // BGP is the side of the bridge that the BGP speaker talks to.
 func (b *Bridge) BGP() *BGP { return b.bgp }
 
 // gatewayHop reports whether a next hop is a gateway's: of this bridge or of
 // any other of the domain. Its routes were learnt from another protocol.
-func (b *Bridge) gatewayHop(target netip.Addr) bool {
-	if b.own[target] {
+func (v *view) gatewayHop(target netip.Addr) bool {
+	if v.own[target] {
 		return true
 	}
-	for _, p := range b.pools {
+	for _, p := range v.pools {
 		if p.Contains(target) {
 			return true
 		}

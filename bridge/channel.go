@@ -83,30 +83,36 @@ type Edit struct {
 // no more than some hundred. A duplicate is not refused, nor is what a server
 // says of our own route, which has no effect.
 func (c *Channel) Apply(list []Edit) {
+	v := c.bridge.current()
 	for i := range list {
-		c.judge(&list[i])
+		c.judge(v, &list[i])
 	}
 	for i := range list {
 		if !list[i].done {
-			c.put(list[i:])
+			c.put(v, list[i:])
 		}
 	}
 }
 
-// put makes the edits that a list has of the VNI of its first one.
-func (c *Channel) put(list []Edit) {
+// put makes the edits that a list has of the VNI of its first one. They were
+// judged by v.
+func (c *Channel) put(v *view, list []Edit) {
 	vni := list[0].VNI
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var room *tableLimit
-	if n := c.bridge.networks[vni]; n != nil && n.admitted.Max > 0 {
-		room = &n.admitted
+	if n := v.networks[vni]; n != nil && n.config.MaxPrefixes > 0 {
+		room = n.admitted
 		room.mu.Lock()
 		defer room.mu.Unlock()
 	}
 	table := c.bridge.table.Edit(c.origin, vni)
+	now := c.bridge.current() // prefer waits for the table
 	for i := range list {
 		if x := &list[i]; x.VNI == vni {
+			if now != v {
+				x.prefer(now)
+			}
 			c.enter(&table, x, room)
 			x.done = true
 		}
@@ -141,7 +147,7 @@ func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) {
 
 // judge applies the rules that need no more than the route, and gives it the
 // one form that it has in the table.
-func (c *Channel) judge(x *Edit) {
+func (c *Channel) judge(v *view, x *Edit) {
 	p, nh := x.Prefix, x.NextHop
 	x.Prefix, x.NextHop = normal(x.VNI, p, nh)
 	if x.Remove {
@@ -154,20 +160,30 @@ func (c *Channel) judge(x *Edit) {
 	case !nh.Target.Is6() || nh.Target.Is4In6() || nh.Target.IsUnspecified() ||
 		nh.Target.IsMulticast() || nh.Target.Zone() != "":
 		reason = NextHopInvalid
-	case c.source == rib.Server && c.bridge.own[nh.Target]:
+	case c.source == rib.Server && v.own[nh.Target]:
 		reason = OwnGateway
 	}
 	if reason != Accepted {
 		x.Refused = c.refuse(reason, fmt.Sprintf("vni %d, %v by %v", x.VNI, p, nh))
 		return
 	}
-	x.preference = rib.Native
-	if c.bridge.gatewayHop(nh.Target) || c.bridge.copied(x.VNI, x.NextHop) {
-		x.preference = rib.Relayed
-	}
+	x.prefer(v)
+}
+
+// prefer sets the preference.
+func (x *Edit) prefer(v *view) {
+	x.preference = v.preference(x.VNI, x.NextHop)
 	if x.Preference != 0 {
 		x.preference = x.Preference
 	}
+}
+
+// preference returns that of a next hop that a MetalBond peer says.
+func (v *view) preference(vni rib.VNI, nh rib.NextHop) rib.Preference {
+	if v.gatewayHop(nh.Target) || v.copied(vni, nh) {
+		return rib.Relayed
+	}
+	return rib.Native
 }
 
 // normal gives a route the one form it has in the table.

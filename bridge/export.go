@@ -83,6 +83,7 @@ type exporter struct {
 // feed is the export of one network.
 type feed struct {
 	bgp     *BGP
+	view    *view
 	network *network
 	kind    NLRIKind
 	reader  *rib.Reader
@@ -100,22 +101,33 @@ const withdrawn = -1
 
 func (e *exporter) open() {
 	e.bgp.contest.reset()
-	for _, n := range e.bgp.bridge.sorted {
+	v := e.bgp.handovers.open(e.bgp.bridge, e.signal)
+	for _, n := range v.sorted {
 		n.out.reset(n)
-		if !n.exported() {
-			continue
+		if n.exported() {
+			f := e.newFeed(v, n)
+			f.reader = e.reader(f)
+			e.feeds = append(e.feeds, f)
 		}
-		f := &feed{bgp: e.bgp, network: n, kind: n.kind(), shapes: newShapes(e.bgp, n)}
-		f.ready.Store(true)
-		f.reader = e.bgp.bridge.table.NewReader(n.vni, rib.ReaderOptions{
-			Sources: sources,
-			Wake: func() {
-				f.ready.Store(true)
-				e.signal()
-			},
-		})
-		e.feeds = append(e.feeds, f)
 	}
+}
+
+// newFeed returns the feed of a network, without a reader.
+func (e *exporter) newFeed(v *view, n *network) *feed {
+	f := &feed{bgp: e.bgp, view: v, network: n, kind: n.kind(), shapes: newShapes(e.bgp, n)}
+	f.ready.Store(true)
+	return f
+}
+
+// reader opens a reader for a feed.
+func (e *exporter) reader(f *feed) *rib.Reader {
+	return e.bgp.bridge.table.NewReader(f.network.vni, rib.ReaderOptions{
+		Sources: sources,
+		Wake: func() {
+			f.ready.Store(true)
+			e.signal()
+		},
+	})
 }
 
 // signal ends the wait for something to say.
@@ -197,7 +209,7 @@ func (e *exporter) flush() error {
 
 // apply appends to batch what the changes mean to BGP.
 func (f *feed) apply(changes []rib.Change, batch []Update) []Update {
-	out := &f.network.out
+	out := f.network.out
 	out.mu.Lock()
 	defer out.mu.Unlock()
 	start := len(batch)
@@ -217,7 +229,7 @@ func (f *feed) apply(changes []rib.Change, batch []Update) []Update {
 // announce appends the announcement of a path or a flow.
 func (f *feed) announce(batch []Update, nlri NLRI, x form) []Update {
 	a, group := f.shapes.get(nlri.Prefix, x, nlri.Kind == FlowSpec)
-	out := &f.network.out
+	out := f.network.out
 	won, news := f.bgp.contest.claim(f.network, nlri, a)
 	if !won {
 		out.refused[OtherVNI]++
@@ -233,7 +245,7 @@ func (f *feed) announce(batch []Update, nlri NLRI, x form) []Update {
 // withdraw appends the withdrawal of a path or a flow, or, if another VNI has
 // the same NLRI, its announcement.
 func (f *feed) withdraw(batch []Update, nlri NLRI) []Update {
-	out := &f.network.out
+	out := f.network.out
 	heir, news := f.bgp.contest.leave(f.network, nlri)
 	switch {
 	case !news:

@@ -233,7 +233,7 @@ func modelExport(t *rapid.T, b *Bridge, v *config.VNI) exported {
 		ok, set := modelRules(v.Export.Rules, i.Prefix, hop)
 		flow := v.Export.FlowSpec != config.FlowSpecOff && hop.Type == rib.NAT && hop.NATTo > 0
 		route := hop.Type == rib.Standard || slices.Contains(v.Export.Types, config.HopType(hop.Type))
-		ok = ok && i.Visible && native && !b.gatewayHop(hop.Target) && config.Permit(v.Export.Prefixes, i.Prefix) &&
+		ok = ok && i.Visible && native && !b.current().gatewayHop(hop.Target) && config.Permit(v.Export.Prefixes, i.Prefix) &&
 			(hop.TargetVNI == 0 || straight && len(v.Export.Types) > 1) && (route || flow)
 		explained := b.BGP().ExplainExport(rib.VNI(v.VNI), i.Prefix, path)
 		if native && i.Visible && ok != (explained.Reason == Accepted) && explained.Reason != VNILimit &&
@@ -315,7 +315,7 @@ func checkExported(t *rapid.T, cfg *config.Config, b *Bridge, out *adjOut, befor
 	heard := 0
 	for i := range cfg.VNIs {
 		v := &cfg.VNIs[i]
-		n := b.networks[rib.VNI(v.VNI)]
+		n := b.current().networks[rib.VNI(v.VNI)]
 		want, s := modelExport(t, b, v), n.exportStats()
 		got, prefixes, routes := map[string]bool{}, map[netip.Prefix]bool{}, 0
 		for nlri, text := range now {
@@ -483,7 +483,7 @@ func TestExportFollowsTheTable(t *testing.T) {
 			if len(out.routes) != 0 {
 				t.Fatalf("left in BGP: %v", out.routes)
 			}
-			for _, n := range b.sorted {
+			for _, n := range b.current().sorted {
 				if len(n.out.paths)+len(n.out.waiting) != 0 {
 					t.Fatalf("vni %d keeps %d and %d", n.vni, len(n.out.paths), len(n.out.waiting))
 				}
@@ -511,7 +511,7 @@ func wantExported(b *Bridge, n *network) map[netip.Prefix]map[netip.Addr]bool {
 	b.Table().Walk(n.vni, func(i rib.RouteInfo) bool {
 		native := slices.ContainsFunc(i.Claims, func(c rib.Claim) bool { return sources.Has(c.Source) })
 		t := i.NextHop.Target
-		if !i.Visible || !native || i.NextHop.Type != rib.Standard || i.NextHop.TargetVNI != 0 || b.gatewayHop(t) ||
+		if !i.Visible || !native || i.NextHop.Type != rib.Standard || i.NextHop.TargetVNI != 0 || b.current().gatewayHop(t) ||
 			!config.Permit(n.exports.Prefixes, i.Prefix) {
 			return true
 		}

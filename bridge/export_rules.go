@@ -30,7 +30,7 @@ var sources = rib.Sources(rib.Static, rib.Client, rib.Server)
 // judgeExport applies the export policy to a path, and returns the number of
 // the set of what the rules change. It changes nothing but, with count, the
 // counters of the rules.
-func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count bool) (Reason, int) {
+func (v *view) judgeExport(n *network, p netip.Prefix, path *rib.Path, count bool) (Reason, int) {
 	hop := &path.NextHop
 	switch {
 	case n == nil || !n.exported():
@@ -43,16 +43,16 @@ func (b *Bridge) judgeExport(n *network, p netip.Prefix, path *rib.Path, count b
 		return HopType, 0
 	case hop.TargetVNI != 0 && !n.lossless:
 		return TargetVNI, 0
-	case b.gatewayHop(hop.Target):
+	case v.gatewayHop(hop.Target), path.Preference == rib.Relayed && !n.copies(*hop): // the latter in the view to come
 		return GatewayPool, 0
 	case !config.Permit(n.exports.Prefixes, p):
 		return Filtered, 0
 	}
-	v := n.exportVerdict(p, hop, count)
-	if v.refused {
+	said := n.exportVerdict(p, hop, count)
+	if said.refused {
 		return Policy, 0
 	}
-	return Accepted, v.set
+	return Accepted, said.set
 }
 
 // exportVerdict is what the export rules say of a next hop of a prefix.
@@ -67,9 +67,10 @@ func (n *network) exportVerdict(p netip.Prefix, hop *rib.NextHop, count bool) ve
 // now. NextHop is the BGP next hop if it is accepted, and Detail names the rule
 // that decided, if one did. It changes nothing.
 func (g *BGP) ExplainExport(vni rib.VNI, p netip.Prefix, path rib.Path) Verdict {
-	n := g.bridge.networks[vni]
+	now := g.bridge.current()
+	n := now.networks[vni]
 	v := Verdict{VNI: vni}
-	v.Reason, _ = g.bridge.judgeExport(n, p, &path, false)
+	v.Reason, _ = now.judgeExport(n, p, &path, false)
 	if v.Reason != Accepted && v.Reason != Policy {
 		v.Detail = fmt.Sprintf("%v by %v from %v", p, path.NextHop, path.Source)
 		return v

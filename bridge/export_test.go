@@ -201,7 +201,7 @@ func TestEachNextHopKeepsItsPath(t *testing.T) {
 		heard("+192.0.2.1:300 10.0.0.1/32 2001:db8:1::3")
 		withdraw(t, c, 300, p, two)
 		heard(fmt.Sprintf("-%s %s", rdOf(t, b.BGP().rds, 300, 1), p))
-		if n := len(b.networks[300].out.paths); n != 0 {
+		if n := len(b.current().networks[300].out.paths); n != 0 {
 			t.Errorf("%d prefixes with one path have a state", n)
 		}
 		withdraw(t, c, 300, p, three)

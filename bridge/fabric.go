@@ -12,34 +12,28 @@ import (
 	"mbbgp/rib"
 )
 
-// newFabric returns the fabric table, nil if no VNI has a kernel table. It
-// notes which networks are in it: those that have a table, and those whose
-// routes are leaked into such a one.
-func (b *Bridge) newFabric(cfg *config.Config) *rib.Table {
+// forwarding returns which VNIs are in the fabric table: those that have a
+// kernel table, and those whose routes are leaked into such a one.
+func forwarding(cfg *config.Config) map[rib.VNI]bool {
+	list := map[rib.VNI]bool{}
 	if cfg.Kernel == nil {
-		return nil
+		return list
 	}
-	var table *rib.Table
 	for i := range cfg.VNIs {
 		c := &cfg.VNIs[i]
 		if c.Table == 0 {
 			continue
 		}
-		if table == nil {
-			table = rib.New(rib.Options{})
-		}
-		b.networks[rib.VNI(c.VNI)].forwards = true
+		list[rib.VNI(c.VNI)] = true
 		for _, from := range c.ImportFrom {
-			if n := b.networks[rib.VNI(from)]; n != nil {
-				n.forwards = true
-			}
+			list[rib.VNI(from)] = true
 		}
 	}
-	return table
+	return list
 }
 
 // Fabric is the table of where packets go that come to this gateway. It is nil
-// if no VNI has a kernel table. Of a prefix it has what BGP offers:
+// if nothing goes to the kernel. Of a prefix it has what BGP offers:
 //
 //	VXLAN      Target is the VTEP, MAC its Router's MAC, Label the VNI on the wire
 //	MPLS       Target is the BGP next hop, Label the label
@@ -54,7 +48,7 @@ func (b *Bridge) Fabric() *rib.Table { return b.fabric }
 // Label returns the MPLS label with which packets of a VNI come to this
 // gateway, 0 if it has none.
 func (b *Bridge) Label(vni rib.VNI) uint32 {
-	if n := b.networks[vni]; n != nil && n.encapsulation == config.EncapMPLS {
+	if n := b.current().networks[vni]; n != nil && n.encapsulation == config.EncapMPLS {
 		return n.label
 	}
 	return 0

@@ -140,7 +140,7 @@ func permits(types []config.HopType, prefixes []config.PrefixRule, rules []confi
 // wantAcross are the routes of one bridge that the other must have.
 func wantAcross(a *Bridge, from, to *config.VNI) (want []string) {
 	a.Table().Walk(rib.VNI(from.VNI), func(i rib.RouteInfo) bool {
-		if i.Visible && !a.gatewayHop(i.NextHop.Target) &&
+		if i.Visible && !a.current().gatewayHop(i.NextHop.Target) &&
 			permits(from.Export.Types, from.Export.Prefixes, from.Export.Rules, i.Prefix, i.NextHop) &&
 			permits(to.Import.Types, to.Import.Prefixes, to.Import.Rules, i.Prefix, i.NextHop) {
 			want = append(want, fmt.Sprintf("%v %+v", i.Prefix, i.NextHop))

@@ -14,6 +14,8 @@ type importState struct {
 	refused map[Reason]uint64
 }
 
+func newImportState() *importState { return &importState{refused: map[Reason]uint64{}} }
+
 // Import takes what the speaker heard: a stream of the best path of each NLRI,
 // without the speaker's own. An announcement replaces what was known of its
 // NLRI, whoever said that; a withdrawal is of the NLRI, whoever is named. Said
@@ -62,7 +64,7 @@ func (g *BGP) announce(u *Update) {
 		}
 	}
 	for _, r := range d.refused {
-		in := &r.network.in
+		in := r.network.in
 		in.refused[r.reason]++
 		if r.reason == VNILimit && in.refuse() {
 			logCrossed(g.bridge.log.WithField("vni", r.network.vni), in.LimitStats)

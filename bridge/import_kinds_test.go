@@ -197,7 +197,7 @@ func TestRoutesOfEveryKindAreJudged(t *testing.T) {
 			}
 			g.Import([]Update{c.update})
 			var got []string
-			for _, n := range b.sorted {
+			for _, n := range b.current().sorted {
 				got = append(got, targets(b, n.vni, c.update.NLRI.Prefix.Masked())...)
 			}
 			if want := []string{c.want}; accepted && !slices.Equal(got, want) || !accepted && got != nil {
@@ -208,8 +208,8 @@ func TestRoutesOfEveryKindAreJudged(t *testing.T) {
 			case accepted:
 			case c.vni == 0 && !reflect.DeepEqual(s.Refused, want):
 				t.Errorf("counted %v", s.Refused)
-			case c.vni != 0 && !reflect.DeepEqual(b.networks[c.vni].in.refused, want):
-				t.Errorf("counted %v", b.networks[c.vni].in.refused)
+			case c.vni != 0 && !reflect.DeepEqual(b.current().networks[c.vni].in.refused, want):
+				t.Errorf("counted %v", b.current().networks[c.vni].in.refused)
 			}
 			g.Import([]Update{unsay(c.update.NLRI)})
 			wantNothingKept(t, g)
@@ -264,7 +264,7 @@ func TestExplainDoesNotCountForRules(t *testing.T) {
 	u := labelled(vpn(1, "10.1.0.0/16"), 1234, &Attributes{
 		NextHop: addr("198.51.100.9"), RouteTargets: []RouteTarget{rt(65000, 600)}, Communities: []uint32{666},
 	})
-	policy := g.bridge.networks[600].importPolicy
+	policy := g.bridge.current().networks[600].importPolicy
 	g.ExplainImport(u)
 	if s := policy.stats()[0]; s.Matched != 0 {
 		t.Errorf("counted %+v", s)

@@ -135,7 +135,7 @@ func expected(model map[NLRI]heard, of func(standsAt) rib.NextHop) []string {
 // originated.
 func claims(b *Bridge, table *rib.Table) []string {
 	var all []string
-	for _, n := range b.sorted {
+	for _, n := range b.current().sorted {
 		table.Walk(n.vni, func(i rib.RouteInfo) bool {
 			for _, c := range i.Claims {
 				if c.Source == rib.BGP && c.Name != "originate" {
@@ -264,7 +264,7 @@ func TestImportFollowsTheModel(t *testing.T) {
 					t.Fatalf("in the fabric table:\n%q\nwant\n%q", got, want)
 				}
 				wantWaysOn(t, b, nowhere)
-				for _, o := range g.originations.stats(b.networks[100]) {
+				for _, o := range g.originations.stats(b.current().networks[100]) {
 					n := 0
 					for x := range offers {
 						if x.Prefix == o.Prefix {
@@ -292,7 +292,7 @@ func TestImportFollowsTheModel(t *testing.T) {
 // table goes on from there, unless the prefix is excepted, and that the fabric
 // table has nothing that hypervisors cannot send to the gateway.
 func wantWaysOn(t *rapid.T, b *Bridge, except map[netip.Prefix]bool) {
-	for _, n := range b.sorted {
+	for _, n := range b.current().sorted {
 		if !n.forwards || !n.gateway.IsValid() {
 			continue
 		}

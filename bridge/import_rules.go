@@ -238,7 +238,7 @@ func (g *BGP) judgeSegment(u *Update, d *decision) Reason {
 
 // ours reports whether an address is one of this bridge.
 func (g *BGP) ours(a netip.Addr) bool {
-	return a == g.local || g.bridge.own[a] || slices.Contains(g.nextHops[:], a)
+	return a == g.local || g.bridge.current().own[a] || slices.Contains(g.nextHops[:], a)
 }
 
 // judge applies the network's own rules, and makes the next hop of the route:

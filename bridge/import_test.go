@@ -172,7 +172,7 @@ func wantNothingKept(t interface{ Errorf(string, ...any) }, g *BGP) {
 			t.Errorf("%v still has %d", n.address, n.Used)
 		}
 	}
-	for _, n := range g.bridge.sorted {
+	for _, n := range g.bridge.current().sorted {
 		if n.in.routes != 0 || n.in.Used != 0 {
 			t.Errorf("vni %d still has %d routes, %d prefixes", n.vni, n.in.routes, n.in.Used)
 		}
@@ -237,7 +237,7 @@ func TestStandingsOfOneHashAreToldApart(t *testing.T) {
 	s := &b.BGP().standings
 	n := b.BGP().neighbor(fabric)
 	x := group{kind: IPPrefix}
-	at := func(target string) []place { return []place{{network: b.networks[300], hop: hop(target)}} }
+	at := func(target string) []place { return []place{{network: b.current().networks[300], hop: hop(target)}} }
 	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
 		first := s.find(n, x, at("2001:db8:9::1"))
 		hash := s.at(first).hash

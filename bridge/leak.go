@@ -34,9 +34,15 @@ const leaked = rib.Relayed
 // VNI would get by import-from. It is another bridge's leak then, and counts no
 // more than our own: if the copies hid what we leak, two bridges of which one
 // knows more than the other would hide theirs in turn, for ever.
-func (b *Bridge) copied(vni rib.VNI, nh rib.NextHop) bool {
-	n := b.networks[vni]
-	return nh.TargetVNI != 0 && n != nil && slices.Contains(n.from, nh.TargetVNI)
+func (v *view) copied(vni rib.VNI, nh rib.NextHop) bool {
+	n := v.networks[vni]
+	return n != nil && n.copies(nh)
+}
+
+// copies reports whether a next hop is one that the network gets by
+// import-from.
+func (n *network) copies(nh rib.NextHop) bool {
+	return nh.TargetVNI != 0 && slices.Contains(n.from, nh.TargetVNI)
 }
 
 // leakable are the sources of routes that are leaked.
@@ -47,13 +53,14 @@ const leakRetry = time.Second
 
 // leak brings the routes of one VNI into another.
 type leak struct {
-	bridge *Bridge
-	from   rib.VNI
-	to     *network
-	origin rib.Origin
-	reader *rib.Reader   // of Leak
-	ready  atomic.Bool   // there is something to read
-	hops   []rib.NextHop // scratch
+	bridge   *Bridge
+	from     rib.VNI
+	vni      rib.VNI     // that they are brought into
+	admitted *tableLimit // of it
+	origin   rib.Origin
+	reader   *rib.Reader   // of Leak
+	ready    atomic.Bool   // there is something to read
+	hops     []rib.NextHop // scratch
 
 	mu      sync.Mutex
 	waiting map[netip.Prefix][]rib.NextHop // guarded by mu; refused by max-prefixes
@@ -66,43 +73,99 @@ type LeakStats struct {
 	Waiting  int // prefixes for which To has no room
 }
 
-// newLeaks makes the leaks of all VNIs, in their order and by source.
-func newLeaks(b *Bridge, cfg *config.Config) ([]*leak, error) {
-	var all []*leak
-	for i := range cfg.VNIs {
-		c := &cfg.VNIs[i]
-		to := b.networks[rib.VNI(c.VNI)]
-		sources := slices.Clone(c.ImportFrom)
-		slices.Sort(sources)
-		for k, from := range sources {
-			if from == c.VNI || k > 0 && from == sources[k-1] {
-				return nil, fmt.Errorf("vni %d: import-from %d is the VNI itself, or there twice", c.VNI, from)
-			}
-			to.from = append(to.from, rib.VNI(from))
-			all = append(all, &leak{
-				bridge: b,
-				from:   rib.VNI(from),
-				to:     to,
-				origin: b.table.NewOrigin(rib.OriginInfo{Source: rib.Leaked, Name: fmt.Sprintf("vni %d", from)}),
-			})
+// leaks are those of the present view, and those that are over.
+type leaks struct {
+	wake chan struct{} // there is something to read, or set was called
+
+	mu   sync.Mutex
+	list []*leak // guarded by mu; by target, then by source
+	over []*leak // guarded by mu; that Leak has to end
+}
+
+func newLeaks() leaks { return leaks{wake: make(chan struct{}, 1)} }
+
+// checkImportFrom says what is wrong with the import-from of a VNI.
+func checkImportFrom(c *config.VNI) error {
+	for i, from := range c.ImportFrom {
+		if from == c.VNI || slices.Contains(c.ImportFrom[:i], from) {
+			return fmt.Errorf("vni %d: import-from %d is the VNI itself, or there twice", c.VNI, from)
 		}
 	}
-	return all, nil
+	return nil
+}
+
+// set makes the leaks those of a view. Leak opens what is new and ends what is
+// over.
+func (x *leaks) set(b *Bridge, v *view) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	was := x.list
+	x.list = nil
+	for _, to := range v.sorted {
+		for _, from := range to.from {
+			i := slices.IndexFunc(was, func(l *leak) bool { return l.from == from && l.vni == to.vni })
+			if i < 0 {
+				x.list = append(x.list, newLeak(b, from, to))
+				continue
+			}
+			x.list = append(x.list, was[i])
+			was = slices.Delete(was, i, i+1)
+		}
+	}
+	x.over = append(x.over, was...)
+	x.ring()
+}
+
+// ring wakes Leak.
+func (x *leaks) ring() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the leaks, and those that are over, once.
+func (x *leaks) take() (list, over []*leak) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	list, over = x.list, x.over
+	x.over = nil
+	return list, over
+}
+
+func newLeak(b *Bridge, from rib.VNI, to *network) *leak {
+	return &leak{
+		bridge: b, from: from, vni: to.vni, admitted: to.admitted,
+		origin: b.table.NewOrigin(rib.OriginInfo{Source: rib.Leaked, Name: fmt.Sprintf("vni %d", from)}),
+	}
 }
 
 // Leak keeps the routes of import-from in the VNIs that want them until ctx is
 // over; then it returns nil. What is there by then stays. It must not run twice
 // at once.
 func (b *Bridge) Leak(ctx context.Context) error {
-	wake := make(chan struct{}, 1)
-	for _, l := range b.leaks {
-		l.open(wake)
-		defer l.reader.Close()
-	}
+	open := map[*leak]bool{}
+	defer func() {
+		for l := range open {
+			l.reader.Close()
+		}
+	}()
 	changes := make([]rib.Change, maxBatch)
 	for ctx.Err() == nil {
+		list, over := b.leaks.take()
+		for _, l := range over {
+			if open[l] {
+				l.reader.Close()
+				delete(open, l)
+			}
+			b.table.Release(l.origin)
+		}
 		idle, waiting := true, false
-		for _, l := range b.leaks {
+		for _, l := range list {
+			if !open[l] {
+				l.open(b.leaks.ring)
+				open[l] = true
+			}
 			if l.ready.Swap(false) && ctx.Err() == nil {
 				l.read(changes)
 				idle = false
@@ -118,28 +181,30 @@ func (b *Bridge) Leak(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-wake:
+		case <-b.leaks.wake:
 		case <-retry:
 		}
 	}
 	return nil
 }
 
-// Leaks returns the figures of all leaks, by target in the order of the
-// configuration, then by source.
+// Leaks returns the figures of all leaks, by target, then by source.
 func (b *Bridge) Leaks() []LeakStats {
-	list := make([]LeakStats, 0, len(b.leaks))
-	for _, l := range b.leaks {
+	b.leaks.mu.Lock()
+	leaks := b.leaks.list
+	b.leaks.mu.Unlock()
+	list := make([]LeakStats, 0, len(leaks))
+	for _, l := range leaks {
 		l.mu.Lock()
 		waiting := len(l.waiting)
 		l.mu.Unlock()
-		list = append(list, LeakStats{From: l.from, To: l.to.vni, Routes: b.table.CountVNI(l.origin, l.to.vni), Waiting: waiting})
+		list = append(list, LeakStats{From: l.from, To: l.vni, Routes: b.table.CountVNI(l.origin, l.vni), Waiting: waiting})
 	}
 	return list
 }
 
 // open begins from nothing: an earlier run may have left what is over.
-func (l *leak) open(wake chan struct{}) {
+func (l *leak) open(wake func()) {
 	l.bridge.table.Flush(l.origin)
 	l.mu.Lock()
 	l.waiting = map[netip.Prefix][]rib.NextHop{}
@@ -149,10 +214,7 @@ func (l *leak) open(wake chan struct{}) {
 		Sources: leakable,
 		Wake: func() {
 			l.ready.Store(true)
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
+			wake()
 		},
 	})
 }
@@ -192,18 +254,18 @@ func (l *leak) put(p netip.Prefix, hops []rib.NextHop) bool {
 		return false
 	}
 	for _, nh := range hops {
-		l.bridge.claimed(l.to.vni, p, nh)
+		l.bridge.claimed(l.vni, p, nh)
 	}
 	return true
 }
 
 func (l *leak) replace(p netip.Prefix, hops []rib.NextHop) bool {
-	limit := &l.to.admitted
+	limit := l.admitted
 	limit.mu.Lock()
 	defer limit.mu.Unlock()
-	table := l.bridge.table.Edit(l.origin, l.to.vni)
+	table := l.bridge.table.Edit(l.origin, l.vni)
 	defer table.Done()
-	if limit.Max > 0 && len(hops) > 0 && !limit.admits(l.bridge, &table, l.to.vni, p) {
+	if limit.Max > 0 && len(hops) > 0 && !limit.admits(l.bridge, &table, l.vni, p) {
 		return false
 	}
 	table.Replace(p, hops, leaked)
@@ -216,7 +278,7 @@ func (l *leak) admit() (waiting bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for p, hops := range l.waiting {
-		if s := l.to.admitted.stats(l.bridge, l.to.vni); s.Used >= s.Max || !l.put(p, hops) {
+		if s := l.admitted.stats(l.bridge, l.vni); s.Used >= s.Max || !l.put(p, hops) {
 			return true
 		}
 		delete(l.waiting, p)

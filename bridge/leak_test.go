@@ -52,7 +52,7 @@ func leakedHops(b *Bridge, l *leak) (got, want []string) {
 		}
 		return true
 	})
-	b.Table().Walk(l.to.vni, func(i rib.RouteInfo) bool {
+	b.Table().Walk(l.vni, func(i rib.RouteInfo) bool {
 		if slices.ContainsFunc(i.Claims, func(c rib.Claim) bool { return c.Origin == l.origin }) {
 			got = append(got, fmt.Sprint(i.Prefix, i.NextHop))
 		}
@@ -68,21 +68,21 @@ func leakedHops(b *Bridge, l *leak) (got, want []string) {
 func checkLeaks(t fataler, b *Bridge) {
 	t.Helper()
 	for i, s := range b.Leaks() {
-		l := b.leaks[i]
+		l := b.leaks.list[i]
 		got, want := leakedHops(b, l)
 		if s.Routes != len(got) {
-			t.Fatal(fmt.Sprintf("%d into %d: counted %d, there are %d", l.from, l.to.vni, s.Routes, len(got)))
+			t.Fatal(fmt.Sprintf("%d into %d: counted %d, there are %d", l.from, l.vni, s.Routes, len(got)))
 		}
 		if s.Waiting == 0 && !slices.Equal(got, want) {
-			t.Fatal(fmt.Sprintf("%d into %d: %v, want %v", l.from, l.to.vni, got, want))
+			t.Fatal(fmt.Sprintf("%d into %d: %v, want %v", l.from, l.vni, got, want))
 		}
 		for _, hop := range got {
 			if !slices.Contains(want, hop) {
-				t.Fatal(fmt.Sprintf("%d into %d: %s is over", l.from, l.to.vni, hop))
+				t.Fatal(fmt.Sprintf("%d into %d: %s is over", l.from, l.vni, hop))
 			}
 		}
-		if used := b.Table().Stats(l.to.vni).Prefixes; s.Waiting > 0 && used < l.to.admitted.Max {
-			t.Fatal(fmt.Sprintf("%d into %d: %d wait, and there is room: %d of %d", l.from, l.to.vni, s.Waiting, used, l.to.admitted.Max))
+		if used := b.Table().Stats(l.vni).Prefixes; s.Waiting > 0 && used < l.admitted.Max {
+			t.Fatal(fmt.Sprintf("%d into %d: %d wait, and there is room: %d of %d", l.from, l.vni, s.Waiting, used, l.admitted.Max))
 		}
 	}
 }

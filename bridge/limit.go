@@ -58,7 +58,7 @@ func logClear(log logrus.FieldLogger, l LimitStats) {
 // remembered: it gets in when its announcer says it again and there is room.
 type tableLimit struct {
 	mu    sync.Mutex
-	limit // guarded by mu, but for Max, which is fixed
+	limit // guarded by mu
 }
 
 // admits reports whether the VNI may take p, and counts a refusal. The caller

@@ -224,7 +224,7 @@ func (w *world) check(native []map[rib.VNI]map[string]bool) {
 	for _, d := range w.domains {
 		for _, s := range d.bridges {
 			for _, vni := range worldVNIs {
-				n := s.networks[vni]
+				n := s.current().networks[vni]
 				want := wantExported(s.Bridge, n)
 				if got := s.BGP().Stats().VNIs[slices.Index(worldVNIs, vni)].Exported.Prefixes.Used; got != len(want) {
 					w.t.Fatalf("%s vni %d: exports %d prefixes, want %d", s.name, vni, got, len(want))
@@ -245,7 +245,7 @@ func (w *world) check(native []map[rib.VNI]map[string]bool) {
 // itself, whichever VNI's gateway address stands for that.
 func (w *world) checkGateways(s *site) {
 	owner := map[netip.Addr]rib.VNI{}
-	for _, n := range s.sorted {
+	for _, n := range s.current().sorted {
 		owner[n.gateway] = n.vni
 	}
 	for _, vni := range worldVNIs {

@@ -71,7 +71,7 @@ func newOriginations(b *Bridge, cfg *config.Config) (originations, error) {
 		close(o.complete)
 		return o, nil
 	}
-	for _, n := range b.sorted {
+	for _, n := range b.current().sorted {
 		for _, c := range n.originates {
 			if !n.gateway.IsValid() {
 				return o, fmt.Errorf("vni %d: originate %v needs a gateway", n.vni, c.Prefix)

@@ -80,7 +80,7 @@ func TestDefaultIsOriginatedWhileItIsOffered(t *testing.T) {
 			for _, vni := range []rib.VNI{100, 200, 600} {
 				var want []string
 				if vni == c.vni {
-					want = []string{b.networks[vni].gateway.String()}
+					want = []string{b.current().networks[vni].gateway.String()}
 				}
 				if got := targets(b, vni, p); !slices.Equal(got, want) {
 					t.Errorf("vni %d: %v, want %v", vni, got, want)
@@ -222,7 +222,7 @@ func TestOfferBeatsAHoldDownThatEnds(t *testing.T) {
 		g := b.BGP()
 		defer g.Close()
 		n := defaultOf(VPN, 1)
-		x := g.originations.of(b.networks[600], n.Prefix)
+		x := g.originations.of(b.current().networks[600], n.Prefix)
 		g.Import([]Update{labelled(n, 16, labelPath(rt(65000, 600))), unsay(n)})
 		g.mu.Lock()
 		time.Sleep(hold)

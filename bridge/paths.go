@@ -24,7 +24,7 @@ type path struct {
 
 // turn makes what BGP is told of p, which is old, what it is to hear, now.
 func (f *feed) turn(p netip.Prefix, batch []Update) []Update {
-	s := &f.network.out
+	s := f.network.out
 	state, several := s.paths[p]
 	held, next := len(s.old.forms), len(s.now.forms)
 	if several || held > 1 || next > 1 {
@@ -52,7 +52,7 @@ func (f *feed) turn(p netip.Prefix, batch []Update) []Update {
 // turnPaths is turn for the paths of a prefix that has several, or a state: from
 // held to next.
 func (f *feed) turnPaths(p netip.Prefix, state []path, batch []Update) []Update {
-	s := &f.network.out
+	s := f.network.out
 	s.held = append(s.held[:0], state...)
 	if state == nil && len(s.old.forms) > 0 {
 		s.held = append(s.held, path{form: s.old.forms[0]})

@@ -52,7 +52,8 @@ func (g *BGP) Stats() BGPStats {
 	s.Stale = g.standings.stale()
 	s.Ranks = g.standings.ranks.stats()
 	s.Refused = maps.Clone(g.refused)
-	for _, n := range g.bridge.sorted {
+	networks := g.bridge.current().sorted
+	for _, n := range networks {
 		s.VNIs = append(s.VNIs, VNIStats{VNI: n.vni, Imported: ImportStats{
 			Routes: n.in.routes, Prefixes: n.in.LimitStats, Refused: maps.Clone(n.in.refused),
 		}, Originated: g.originations.stats(n)})
@@ -64,7 +65,7 @@ func (g *BGP) Stats() BGPStats {
 	}
 	g.mu.Unlock()
 	slices.SortFunc(s.Neighbors, func(a, b NeighborStats) int { return a.Neighbor.Compare(b.Neighbor) })
-	for i, n := range g.bridge.sorted {
+	for i, n := range networks {
 		v := &s.VNIs[i]
 		v.Imported.Rules = n.importPolicy.stats()
 		v.Exported = n.exportStats()

@@ -53,11 +53,18 @@ type exportState struct {
 	taken            indexes
 }
 
-// reset forgets what BGP was told.
+func newExportState(n *network) *exportState {
+	s := &exportState{refused: map[Reason]uint64{}}
+	s.reset(n)
+	return s
+}
+
+// reset forgets what BGP was told, which is what n has.
 func (s *exportState) reset(n *network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Used, s.routes, s.Over, s.Refused = 0, 0, false, 0
+	s.LimitStats = LimitStats{Max: n.exports.MaxPrefixes}
+	s.routes = 0
 	s.paths, s.waiting = map[netip.Prefix][]path{}, map[netip.Prefix]wanted{}
 	s.aggregates = newAggregates(n)
 }
@@ -77,7 +84,7 @@ func (s *exportState) refuses(p netip.Prefix) Reason {
 
 // change appends what a change of a prefix means to BGP.
 func (f *feed) change(c *rib.Change, batch []Update) []Update {
-	s := &f.network.out
+	s := f.network.out
 	s.before = s.before[:0]
 	for i := range c.Old {
 		s.before = append(s.before, c.Old[i].NextHop)
@@ -101,7 +108,7 @@ func (f *feed) want(w *wanted, p netip.Prefix, paths []rib.Path, known *lookup[r
 	for i := range paths {
 		hop := &paths[i].NextHop
 		fresh := known != nil && !known.has(*hop)
-		reason, set := f.bgp.bridge.judgeExport(n, p, &paths[i], fresh)
+		reason, set := f.view.judgeExport(n, p, &paths[i], fresh)
 		if reason != Accepted {
 			if fresh {
 				n.out.refused[reason]++
@@ -139,7 +146,7 @@ func compareHops(a, b *rib.NextHop) int {
 
 // step takes a prefix from old to now, as far as the limit lets it.
 func (f *feed) step(p netip.Prefix, batch []Update) []Update {
-	s := &f.network.out
+	s := f.network.out
 	_, waits := s.waiting[p]
 	switch {
 	case s.now.empty() && waits:
@@ -167,7 +174,7 @@ func (s *exportState) wait(p netip.Prefix) {
 // admit announces prefixes that the limit had refused, as far as there is room
 // now.
 func (f *feed) admit(batch []Update) []Update {
-	s := &f.network.out
+	s := f.network.out
 	s.old.set(&wanted{})
 	for p, w := range s.waiting {
 		if s.full() {
@@ -198,7 +205,7 @@ type ExportStats struct {
 }
 
 func (n *network) exportStats() ExportStats {
-	s := &n.out
+	s := n.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return ExportStats{
