@@ -43,3 +43,21 @@ func (h *hops) drop(n uint32) {
 	h.numbers, h.most = shrunk(h.numbers, h.most)
 	h.slab.remove(n)
 }
+
+const keptMap = 1024 // entries; a map that was never larger is never made anew
+
+// shrunk returns m, or a smaller copy if m was made for far more than it holds:
+// a Go map does not shrink.
+func shrunk[K comparable](m map[K]uint32, most int) (map[K]uint32, int) {
+	if most <= keptMap || len(m) > most/4 {
+		return m, most
+	}
+	if len(m) == 0 {
+		return nil, 0
+	}
+	small := make(map[K]uint32, len(m))
+	for k, n := range m {
+		small[k] = n
+	}
+	return small, len(small)
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 )
 
@@ -31,75 +33,95 @@ func (k key) compare(l key) int {
 	return cmp.Or(bytes.Compare(k.address[:], l.address[:]), cmp.Compare(k.bits, l.bits))
 }
 
-func (k key) key4() key4 {
-	return key4(binary.BigEndian.Uint32(k.address[12:]))<<8 | key4(k.bits)
-}
-
-func (k key) key6() key6 { return key6{k.address, k.bits} }
-
-// index finds the entry of a prefix. Each family has a map with the smallest
-// key that holds its prefixes. A Go map does not shrink, so one that has become
-// much too large is made anew.
+// index finds the entry of a prefix: a hash table with open addressing. A slot
+// holds the hash of a key and the number of its entry, the key itself stands in
+// the entry. It is searched from its home, the upper bits of its hash, up to the
+// next empty slot. Of a million prefixes that takes 17 bytes each; a map from
+// prefix to number took 38 of IPv4 and 56 of IPv6, and 150 ns more of the time
+// that an announcement of a new prefix takes.
 type index struct {
-	v4    map[key4]uint32
-	v6    map[key6]uint32
-	most4 int // length since the map was made
-	most6 int
+	slots  []uint64 // hash, then number; 0: empty. None, or a power of two
+	length int
+	shift  uint8 // of a hash, leaves the upper bits
 }
 
-type key4 uint64 // address and length
+const firstSlots = 8
 
-type key6 struct {
-	address [16]byte
-	bits    uint8
+// seed makes hashes that nobody who announces can foresee.
+var seed = [3]uint64{rand.Uint64(), rand.Uint64(), rand.Uint64() | 1}
+
+func (k *key) hash() uint32 {
+	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(k.address[:8])^seed[0], binary.LittleEndian.Uint64(k.address[8:])^seed[1])
+	hi, lo = bits.Mul64(hi^lo^uint64(k.bits), seed[2])
+	return uint32(hi ^ lo)
 }
 
-const keptMap = 1024 // entries; a map that was never larger is never made anew
-
-func (x *index) get(k key) uint32 {
-	if k.v4 {
-		return x.v4[k.key4()]
+// get returns the number of a key's entry, 0 if there is none.
+func (x *index) get(entries *slab[entry], k key) uint32 {
+	if x.length == 0 {
+		return 0
 	}
-	return x.v6[k.key6()]
-}
-
-func (x *index) set(k key, n uint32) {
-	if k.v4 {
-		if x.v4 == nil {
-			x.v4 = make(map[key4]uint32)
+	h := k.hash()
+	for at := h >> x.shift; x.slots[at] != 0; at = x.next(at) {
+		if s := x.slots[at]; uint32(s>>32) == h && entries.at(uint32(s)).key == k {
+			return uint32(s)
 		}
-		x.v4[k.key4()] = n
-		x.most4 = max(x.most4, len(x.v4))
-		return
 	}
-	if x.v6 == nil {
-		x.v6 = make(map[key6]uint32)
-	}
-	x.v6[k.key6()] = n
-	x.most6 = max(x.most6, len(x.v6))
+	return 0
 }
 
-func (x *index) remove(k key) {
-	if k.v4 {
-		delete(x.v4, k.key4())
-		x.v4, x.most4 = shrunk(x.v4, x.most4)
-		return
+// add adds the entry of a key that has none.
+func (x *index) add(k key, n uint32) {
+	if x.length++; x.length > len(x.slots)/4*3 {
+		x.resize(max(2*len(x.slots), firstSlots))
 	}
-	delete(x.v6, k.key6())
-	x.v6, x.most6 = shrunk(x.v6, x.most6)
+	x.put(uint64(k.hash())<<32 | uint64(n))
 }
 
-// shrunk returns m, or a smaller copy if m was made for far more than it holds.
-func shrunk[K comparable](m map[K]uint32, most int) (map[K]uint32, int) {
-	if most <= keptMap || len(m) > most/4 {
-		return m, most
+func (x *index) put(s uint64) {
+	at := x.home(s)
+	for x.slots[at] != 0 {
+		at = x.next(at)
 	}
-	if len(m) == 0 {
-		return nil, 0
+	x.slots[at] = s
+}
+
+// remove removes the entry of a key that has one. Those behind it that were
+// pushed away from their homes move up.
+func (x *index) remove(k key, n uint32) {
+	s := uint64(k.hash())<<32 | uint64(n)
+	at := x.home(s)
+	for x.slots[at] != s {
+		at = x.next(at)
 	}
-	small := make(map[K]uint32, len(m))
-	for k, n := range m {
-		small[k] = n
+	mask := uint32(len(x.slots) - 1)
+	for from := x.next(at); x.slots[from] != 0; from = x.next(from) {
+		if s := x.slots[from]; (from-x.home(s))&mask >= (from-at)&mask {
+			x.slots[at] = s
+			at = from
+		}
 	}
-	return small, len(small)
+	x.slots[at] = 0
+	if x.length--; x.length < len(x.slots)/8 {
+		x.resize(len(x.slots) / 4)
+	}
+}
+
+func (x *index) home(s uint64) uint32 { return uint32(s>>32) >> x.shift }
+
+func (x *index) next(at uint32) uint32 { return (at + 1) & uint32(len(x.slots)-1) }
+
+// resize makes room for so many slots.
+func (x *index) resize(n int) {
+	if x.length == 0 {
+		*x = index{}
+		return
+	}
+	old := x.slots
+	x.slots, x.shift = make([]uint64, n), uint8(32-bits.TrailingZeros(uint(n)))
+	for _, s := range old {
+		if s != 0 {
+			x.put(s)
+		}
+	}
 }

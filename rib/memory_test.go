@@ -16,7 +16,7 @@ func holdings(t *Table, vni VNI) (h held) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return held{v.entries.length, v.records.length, v.claims.length, v.log.filled, v.log.ghosts.length,
-		len(v.graves), len(v.hops.numbers), len(v.index.v4) + len(v.index.v6), v.noted}
+		len(v.graves), len(v.hops.numbers), v.index.length, v.noted}
 }
 
 func TestMemoryReturnsAfterChurn(t *testing.T) {

@@ -113,7 +113,7 @@ func (r *Reader) repay(show func() bool) bool {
 			return false
 		}
 		d.key, d.old, d.now = x.key, d.old[:0], d.now[:0]
-		if n := v.index.get(x.key); n != 0 {
+		if n := v.entryOf(x.key); n != 0 {
 			r.compare(v.entries.at(n), r.seen, r.target)
 		}
 		r.owed.recall(x.key, &d.old, &d.now)

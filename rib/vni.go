@@ -52,7 +52,9 @@ type saying struct {
 }
 
 // find returns the entry of a prefix, 0 if there is none.
-func (v *vni) find(p netip.Prefix) uint32 { return v.index.get(newKey(p)) }
+func (v *vni) find(p netip.Prefix) uint32 { return v.entryOf(newKey(p)) }
+
+func (v *vni) entryOf(k key) uint32 { return v.index.get(&v.entries, k) }
 
 // liveRecord returns the live record of a next hop, 0 if there is none.
 func (v *vni) liveRecord(n, hop uint32) uint32 {
@@ -79,7 +81,7 @@ type edit struct {
 }
 
 func (e *Editor) edit(k key) edit {
-	e.v.editing = e.v.index.get(k)
+	e.v.editing = e.v.entryOf(k)
 	return edit{Editor: e, key: k, entry: e.v.editing}
 }
 
@@ -101,7 +103,7 @@ func (x *edit) touch() {
 		x.entry = v.entries.add()
 		v.editing = x.entry
 		v.entries.at(x.entry).key = x.key
-		v.index.set(x.key, x.entry)
+		v.index.add(x.key, x.entry)
 	} else if e := v.entries.at(x.entry); v.passing.Load() > 0 && e.changed <= v.target.Load() {
 		v.log.haunt(e, x.entry, v.version)
 	} else {
@@ -334,6 +336,6 @@ func (v *vni) forget(n uint32) {
 		return
 	}
 	v.log.clear(e.slot)
-	v.index.remove(e.key)
+	v.index.remove(e.key, n)
 	v.entries.remove(n)
 }
