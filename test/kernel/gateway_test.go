@@ -151,7 +151,12 @@ func TestTrafficFollowsHypervisors(t *testing.T) {
 		move func(from, to *host, i int)
 		gap  bool
 	}{
-		{"the new one first", func(from, to *host, i int) { to.announce(to.shared[i]); from.withdraw(from.shared[i]) }, false},
+		{"the new one first", func(from, to *host, i int) {
+			to.announce(to.shared[i])
+			// They are two sessions: what the second one says could be first.
+			w.waitTable(slow, []string{"-4", "-6"}[i], []string{shared4, shared6}[i], to.target)
+			from.withdraw(from.shared[i])
+		}, false},
 		{"the old one first", func(from, to *host, i int) { from.withdraw(from.shared[i]); to.announce(to.shared[i]) }, true},
 	} {
 		from, to := w.a, w.b
