@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The loopback addresses of the parts; one port serves each protocol.
@@ -40,47 +42,53 @@ func (l *load) bridges(ctx context.Context) (r result, err error) {
 	if err := ready(ctx, addressA, addressB); err != nil {
 		return r, err
 	}
-	subscriber, err := connect(ctx, netip.AddrPortFrom(addressB, portMetalBond))
-	if err != nil {
-		return r, err
+	var subscribers []*client
+	for range l.subscribers {
+		c, err := connect(ctx, netip.AddrPortFrom(addressB, portMetalBond))
+		if err != nil {
+			return r, err
+		}
+		defer c.close()
+		if err := c.subscribe(); err != nil {
+			return r, err
+		}
+		subscribers = append(subscribers, c)
 	}
-	defer subscriber.close()
 	announcer, err := connect(ctx, netip.AddrPortFrom(addressA, portMetalBond))
 	if err != nil {
 		return r, err
 	}
 	defer announcer.close()
-	if err := subscriber.subscribe(); err != nil {
-		return r, err
-	}
 	for _, p := range []*process{a, b} {
 		if err := p.rest(ctx); err != nil {
 			return r, err
 		}
 	}
-	r.all, err = l.pass(ctx, announcer, subscriber, true)
+	r.all, err = l.pass(ctx, announcer, subscribers, true)
 	if err != nil {
 		return r, err
 	}
 	if r.processes, err = usages(ctx, a, b); err != nil {
 		return r, err
 	}
-	r.none, err = l.pass(ctx, announcer, subscriber, false)
+	r.none, err = l.pass(ctx, announcer, subscribers, false)
 	return r, err
 }
 
-// pass announces or withdraws all routes, and waits until the subscriber has
+// pass announces or withdraws all routes, and waits until the subscribers have
 // heard of all.
-func (l *load) pass(ctx context.Context, from, to *client, announce bool) (time.Duration, error) {
+func (l *load) pass(ctx context.Context, from *client, to []*client, announce bool) (time.Duration, error) {
 	begin := time.Now()
 	sent := make(chan error, 1)
 	go func() { sent <- from.say(l, announce) }()
-	err := to.hear(ctx, l, announce)
-	took := time.Since(begin)
-	if err != nil {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, c := range to {
+		all.Go(func() error { return c.hear(ctx, l, announce) })
+	}
+	if err := all.Wait(); err != nil {
 		return 0, err
 	}
-	return took, <-sent
+	return time.Since(begin), <-sent
 }
 
 func (l *load) bridge(ctx context.Context, name string, own netip.Addr, asn int, peer netip.Addr, peerASN int) (*process, error) {

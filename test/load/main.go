@@ -2,7 +2,7 @@
 // and the same routes from one plain GoBGP to another, in one run and on one
 // machine, so that the ratio of the two says what the bridge costs:
 //
-//	announcer -> mbbgp A -- BGP --> mbbgp B -> subscriber
+//	announcer -> mbbgp A -- BGP --> mbbgp B -> subscribers
 //	                 carrier -- BGP --> carrier
 //
 // It builds the programs, works on loopback addresses only and leaves nothing
@@ -31,12 +31,13 @@ import (
 
 // load is one size and kind of routes.
 type load struct {
-	routes   int
-	nexthops int
-	mixed    bool   // next hops change from route to route
-	encap    string // ip-in-ip or srv6
-	programs string // folder
-	work     string // folder
+	routes      int
+	nexthops    int
+	mixed       bool // next hops change from route to route
+	subscribers int
+	encap       string // ip-in-ip or srv6
+	programs    string // folder
+	work        string // folder
 }
 
 // result is what one of the two ways took.
@@ -59,11 +60,12 @@ func main() {
 	nexthops := flag.Int("nexthops", 1000, "hypervisors that they are spread over, 1 to 65536")
 	encap := flag.String("encapsulation", "srv6", "srv6 (VPNv4) or ip-in-ip (EVPN)")
 	mixed := flag.Bool("mixed", false, "announce the routes of all hypervisors mixed, not one hypervisor after another")
+	subscribers := flag.Int("subscribers", 1, "MetalBond clients that hear of all of them, 1 to 1000")
 	runs := flag.Int("runs", 1, "how often")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *routes, load{nexthops: *nexthops, mixed: *mixed, encap: *encap}, *runs); err != nil {
+	if err := run(ctx, *routes, load{nexthops: *nexthops, mixed: *mixed, encap: *encap, subscribers: *subscribers}, *runs); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
@@ -75,6 +77,9 @@ func run(ctx context.Context, list string, l load, runs int) error {
 	}
 	if l.nexthops < 1 || l.nexthops > 1<<16 {
 		return fmt.Errorf("-nexthops %d: want 1 to 65536", l.nexthops)
+	}
+	if l.subscribers < 1 || l.subscribers > 1000 {
+		return fmt.Errorf("-subscribers %d: want 1 to 1000", l.subscribers)
 	}
 	var sizes []int
 	for _, text := range strings.Split(list, ",") {
@@ -92,7 +97,7 @@ func run(ctx context.Context, list string, l load, runs int) error {
 	if err := build(ctx, work); err != nil {
 		return err
 	}
-	fmt.Println("| routes | kind | bridges: all there / gone | plain GoBGP: all there / gone | ratio | bridges: bytes a route (peak) | GoBGP: bytes a route (peak) | CPU of all processes |")
+	fmt.Println("| routes | kind | bridges: all there / gone | plain GoBGP: all there / gone | ratio | bridges: bytes a route (peak) | GoBGP: bytes a route (peak) | CPU |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, n := range sizes {
 		for range runs {
@@ -140,15 +145,16 @@ func (l *load) print(bridged, plain result) {
 		}
 		return strings.Join(s, ", ")
 	}
-	cpu := func(r result) (d time.Duration) {
+	cpu := func(r result) string {
+		var s []string
 		for _, u := range r.processes {
-			d += u.cpu
+			s = append(s, fmt.Sprintf("%s %.1f s", u.name, u.cpu.Seconds()))
 		}
-		return d
+		return strings.Join(s, ", ")
 	}
-	fmt.Printf("| %d | %s | %.1f s / %.1f s | %.1f s / %.1f s | %.2f / %.2f | %s | %s | %.1f s, GoBGP %.1f s |\n",
+	fmt.Printf("| %d | %s | %.1f s / %.1f s | %.1f s / %.1f s | %.2f / %.2f | %s | %s | %s, %s |\n",
 		l.routes, l.encap,
 		bridged.all.Seconds(), bridged.none.Seconds(), plain.all.Seconds(), plain.none.Seconds(),
 		bridged.all.Seconds()/plain.all.Seconds(), bridged.none.Seconds()/plain.none.Seconds(),
-		memory(bridged), memory(plain), cpu(bridged).Seconds(), cpu(plain).Seconds())
+		memory(bridged), memory(plain), cpu(bridged), cpu(plain))
 }
