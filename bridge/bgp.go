@@ -27,6 +27,7 @@ type BGP struct {
 	index       targetIndex
 	limits      neighborLimits
 	rds         *distinguishers // nil without BGP
+	labels      *labels         // nil without BGP
 	contest     *contest        // nil if no two VNIs export the same NLRI
 	memberships *memberships    // nil if route target membership is not spoken
 	discards    rib.Origin      // of aggregates, in the fabric table; 0 if there is none
@@ -87,7 +88,6 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 		origins:     [1]ExtendedCommunity{cfg.Domain},
 		domainID:    cfg.DomainID,
 		index:       newTargetIndex(networks),
-		limits:      neighborLimits{fixed: map[netip.Addr]int{}},
 		routes:      newRoutes(),
 		standings:   newStandings(b.table, b.fabric, b.log),
 		neighbors:   map[netip.Addr]*neighbor{},
@@ -102,22 +102,19 @@ func newBGP(b *Bridge, cfg *config.Config) (*BGP, error) {
 	for _, n := range networks {
 		n.in.Max = n.imports.MaxPrefixes
 	}
-	var err error
-	if g.originations, err = newOriginations(b, cfg); err != nil || cfg.BGP == nil {
-		return g, err
+	if g.originations = newOriginations(b, cfg); cfg.BGP == nil {
+		return g, nil
 	}
+	var err error
 	g.losslessASN = cfg.BGP.LosslessASN
 	g.nextHops = newNextHops(cfg.BGP.NextHops)
-	for _, n := range cfg.BGP.Neighbors {
-		g.limits.fixed[n.Address] = n.MaxPrefixes
-	}
-	g.limits.dynamic = append(g.limits.dynamic, cfg.BGP.DynamicNeighbors...)
-	labels, err := newLabels(cfg, b.log)
-	if err != nil {
+	g.limits = newNeighborLimits(cfg.BGP)
+	if g.labels, err = newLabels(cfg, b.log); err != nil {
 		return nil, err
 	}
+	all := g.labels.all()
 	for _, n := range networks {
-		n.label = n.exportLabel(labels)
+		n.label = n.exportLabel(all)
 	}
 	g.rds, err = newDistinguishers(cfg, b.log)
 	return g, err

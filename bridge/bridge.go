@@ -148,6 +148,9 @@ func newView(cfg *config.Config, was *view) (*view, error) {
 		if err := checkImportFrom(c); err != nil {
 			return nil, err
 		}
+		if err := checkOriginate(c); cfg.BGP != nil && err != nil {
+			return nil, err
+		}
 		if c.Gateway.IsValid() {
 			v.own[c.Gateway] = true
 		}

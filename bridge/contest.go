@@ -8,13 +8,15 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"mbbgp/config"
 )
 
-// contest knows who exports what. The nil contest is that of VNIs that have no
-// NLRI in common.
+// contest knows who exports what.
 type contest struct {
+	on atomic.Bool // VNIs may have an NLRI in common
+
 	mu     sync.Mutex
 	claims map[NLRI][]claim // guarded by mu; by VNI, the first is what BGP was told
 }
@@ -25,8 +27,21 @@ type claim struct {
 	attributes *Attributes
 }
 
-// newContest returns a contest if networks may have an NLRI in common.
+// newContest returns the contest of networks.
 func newContest(networks []*network) *contest {
+	c := &contest{claims: map[NLRI][]claim{}}
+	c.extend(networks)
+	return c
+}
+
+// contests reports whether the network exports NLRIs that others may export.
+func (n *network) contests() bool {
+	return n.family == config.VNIFamilyUnicast || n.exports.FlowSpec != config.FlowSpecOff
+}
+
+// extend begins the contest if networks may have an NLRI in common. It reports
+// whether it has begun just now: no claims are known.
+func (c *contest) extend(networks []*network) bool {
 	unicast, flows := 0, 0
 	for _, n := range networks {
 		if n.family == config.VNIFamilyUnicast {
@@ -36,17 +51,11 @@ func newContest(networks []*network) *contest {
 			flows++
 		}
 	}
-	if unicast < 2 && flows < 2 {
-		return nil
-	}
-	return &contest{}
+	return (unicast > 1 || flows > 1) && c.on.CompareAndSwap(false, true)
 }
 
 // reset forgets all claims.
 func (c *contest) reset() {
-	if c == nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.claims = map[NLRI][]claim{}
@@ -55,7 +64,7 @@ func (c *contest) reset() {
 // claim notes what n says of an NLRI. It reports whether n wins, and whether
 // that is news: BGP was not told the same by another one.
 func (c *contest) claim(n *network, nlri NLRI, a *Attributes) (won, news bool) {
-	if c == nil || nlri.RD != (RD{}) {
+	if !c.on.Load() || nlri.RD != (RD{}) {
 		return true, true
 	}
 	c.mu.Lock()
@@ -64,7 +73,7 @@ func (c *contest) claim(n *network, nlri NLRI, a *Attributes) (won, news bool) {
 	at, found := slices.BinarySearchFunc(list, n, byVNI)
 	news = len(list) == 0 || !reflect.DeepEqual(list[0].attributes, a)
 	if found {
-		list[at].attributes = a
+		list[at] = claim{n, a}
 	} else {
 		c.claims[nlri] = slices.Insert(list, at, claim{n, a})
 	}
@@ -75,15 +84,15 @@ func (c *contest) claim(n *network, nlri NLRI, a *Attributes) (won, news bool) {
 // place, nil if there is no other claim, and reports whether that is news: n had
 // won, and the next one says something else.
 func (c *contest) leave(n *network, nlri NLRI) (heir *Attributes, news bool) {
-	if c == nil || nlri.RD != (RD{}) {
+	if !c.on.Load() || nlri.RD != (RD{}) {
 		return nil, true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := c.claims[nlri]
 	at, found := slices.BinarySearchFunc(list, n, byVNI)
-	if !found {
-		return nil, false
+	if !found { // said before there was a contest
+		return nil, len(list) == 0
 	}
 	said := list[0].attributes
 	if list = slices.Delete(list, at, at+1); len(list) == 0 {
@@ -97,9 +106,6 @@ func (c *contest) leave(n *network, nlri NLRI) (heir *Attributes, news bool) {
 
 // winner returns whose claim BGP was told of, nil if there is none.
 func (c *contest) winner(nlri NLRI) *network {
-	if c == nil {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if list := c.claims[nlri]; len(list) > 0 {

@@ -10,6 +10,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -41,7 +42,7 @@ func (g *BGP) Export(ctx context.Context, send func([]Update) error) error {
 		return ErrExporting
 	}
 	defer g.exporting.Unlock()
-	e := exporter{bgp: g, send: send, wake: make(chan struct{}, 1), changes: make([]rib.Change, maxRead)}
+	e := exporter{bgp: g, send: send, wake: make(chan struct{}, 1), changes: make([]rib.Change, maxRead), readers: map[*rib.Reader]struct{}{}}
 	defer e.close()
 	g.memberships.open(e.signal)
 	if g.rds != nil {
@@ -74,7 +75,8 @@ type exporter struct {
 	bgp     *BGP
 	send    func([]Update) error
 	feeds   []*feed
-	wake    chan struct{} // a feed became ready, or the memberships changed
+	readers map[*rib.Reader]struct{} // that are open
+	wake    chan struct{}            // a feed became ready, or the memberships changed
 	changes []rib.Change
 	batch   []Update
 	lapsing []*feed // that have lapsed aggregates
@@ -94,6 +96,10 @@ type feed struct {
 	groups  []int        // of the updates of this batch: the number of their attributes; withdrawn: none
 	places  []int        // scratch of group
 	grouped []Update     // scratch of group
+
+	// Of a feed that takes the place of another one.
+	told, before told                    // what BGP was told of aggregates, and of the prefixes of this batch
+	prior        map[netip.Prefix][]path // which path next hops had
 }
 
 // withdrawn is the group of updates that have no attributes of this feed.
@@ -106,7 +112,7 @@ func (e *exporter) open() {
 		n.out.reset(n)
 		if n.exported() {
 			f := e.newFeed(v, n)
-			f.reader = e.reader(f)
+			e.openReader(f, n.vni)
 			e.feeds = append(e.feeds, f)
 		}
 	}
@@ -119,15 +125,22 @@ func (e *exporter) newFeed(v *view, n *network) *feed {
 	return f
 }
 
-// reader opens a reader for a feed.
-func (e *exporter) reader(f *feed) *rib.Reader {
-	return e.bgp.bridge.table.NewReader(f.network.vni, rib.ReaderOptions{
+// openReader opens the reader of a feed.
+func (e *exporter) openReader(f *feed, vni rib.VNI) {
+	f.reader = e.bgp.bridge.table.NewReader(vni, rib.ReaderOptions{
 		Sources: sources,
 		Wake: func() {
 			f.ready.Store(true)
 			e.signal()
 		},
 	})
+	e.readers[f.reader] = struct{}{}
+}
+
+// closeReader closes the reader of a feed.
+func (e *exporter) closeReader(f *feed) {
+	f.reader.Close()
+	delete(e.readers, f.reader)
 }
 
 // signal ends the wait for something to say.
@@ -139,8 +152,8 @@ func (e *exporter) signal() {
 }
 
 func (e *exporter) close() {
-	for _, f := range e.feeds {
-		f.reader.Close()
+	for r := range e.readers {
+		r.Close()
 	}
 }
 
@@ -148,6 +161,9 @@ func (e *exporter) close() {
 // batch. It reports whether there was nothing to read.
 func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 	idle = true
+	if err := e.handOver(ctx); err != nil {
+		return false, err
+	}
 	e.batch = e.bgp.memberships.changes(e.batch)
 	for _, f := range e.feeds {
 		if !f.ready.Load() {
@@ -162,14 +178,11 @@ func (e *exporter) round(ctx context.Context) (idle bool, err error) {
 		if more {
 			f.ready.Store(true)
 		}
-		e.batch = f.apply(e.changes[:n], e.batch)
-		if len(f.lapsed) > 0 {
-			e.lapsing = append(e.lapsing, f)
-		}
+		e.take(f, e.changes[:n])
 		if !more || f.shapes.len() > maxShapes {
 			f.shapes.forget()
 		}
-		if len(e.batch) >= maxBatch || e.bgp.contest != nil { // another VNI may say the same NLRI
+		if len(e.batch) >= maxBatch || e.bgp.contest.on.Load() { // another VNI may say the same NLRI
 			if err := e.flush(); err != nil {
 				return false, err
 			}
@@ -234,12 +247,13 @@ func (f *feed) announce(batch []Update, nlri NLRI, x form) []Update {
 	if !won {
 		out.refused[OtherVNI]++
 	}
-	if !news {
+	u := Update{NLRI: nlri, Label: f.label(nlri), Attributes: a}
+	if f.told != nil && f.same(&u) || !news {
 		return batch
 	}
 	out.announced++
 	f.groups = append(f.groups, group)
-	return append(batch, Update{NLRI: nlri, Label: f.label(nlri), Attributes: a})
+	return append(batch, u)
 }
 
 // withdraw appends the withdrawal of a path or a flow, or, if another VNI has

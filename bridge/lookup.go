@@ -42,6 +42,11 @@ type indexes [slots / 64]uint64
 
 func (x *indexes) set(paths []path) {
 	*x = indexes{}
+	x.reserve(paths)
+}
+
+// reserve adds those of paths.
+func (x *indexes) reserve(paths []path) {
 	for i := range paths {
 		x.add(int(paths[i].index))
 	}

@@ -26,16 +26,15 @@ const linger = 60 * time.Second
 
 // memberships are the route targets that BGP is asked for.
 type memberships struct {
-	targets map[rib.VNI][]RouteTarget // of imports, by VNI; the zero one stands for all; fixed
-	from    map[rib.VNI][]uint32      // import-from, by VNI; fixed
-	always  []rib.VNI                 // wanted whoever subscribes; fixed
-	common  *Attributes               // of all memberships; fixed
+	common *Attributes // of all memberships; fixed
 
-	mu     sync.Mutex
-	wanted map[rib.VNI]*interest // guarded by mu
-	said   map[RouteTarget]bool  // guarded by mu; what BGP was told
-	stale  bool                  // guarded by mu; said may not be what is wanted
-	wake   func()                // guarded by mu; tells the exporter of a change; nil before the first
+	mu          sync.Mutex
+	interests                         // guarded by mu
+	subscribers map[rib.VNI]bool      // guarded by mu; VNIs that somebody reads, whatever is configured
+	wanted      map[rib.VNI]*interest // guarded by mu
+	said        map[RouteTarget]bool  // guarded by mu; what BGP was told
+	stale       bool                  // guarded by mu; said may not be what is wanted
+	wake        func()                // guarded by mu; tells the exporter of a change; nil before the first
 }
 
 // interest is that of MetalBond clients in a VNI.
@@ -51,17 +50,29 @@ type MembershipStats struct {
 	Targets []RouteTarget // what BGP was told; the zero one, first, stands for all
 }
 
-// newMemberships returns nil if route target membership is not spoken.
+// interests are what the configuration says of memberships.
+type interests struct {
+	spoken  bool                      // with a neighbour
+	targets map[rib.VNI][]RouteTarget // of imports, by VNI; the zero one stands for all
+	from    map[rib.VNI][]uint32      // import-from, by VNI
+	always  []rib.VNI                 // wanted whoever subscribes
+}
+
+// newMemberships returns nil without BGP.
 func newMemberships(cfg *config.Config) *memberships {
-	if cfg.BGP == nil || !speaksMembership(cfg.BGP) {
+	if cfg.BGP == nil {
 		return nil
 	}
-	m := &memberships{
-		targets: map[rib.VNI][]RouteTarget{},
-		from:    map[rib.VNI][]uint32{},
-		common:  &Attributes{NextHop: netip.IPv4Unspecified()},
-		wanted:  map[rib.VNI]*interest{},
+	return &memberships{
+		interests:   newInterests(cfg),
+		common:      &Attributes{NextHop: netip.IPv4Unspecified()},
+		wanted:      map[rib.VNI]*interest{},
+		subscribers: map[rib.VNI]bool{},
 	}
+}
+
+func newInterests(cfg *config.Config) interests {
+	m := interests{spoken: speaksMembership(cfg.BGP), targets: map[rib.VNI][]RouteTarget{}, from: map[rib.VNI][]uint32{}}
 	for i := range cfg.VNIs {
 		v := &cfg.VNIs[i]
 		vni := rib.VNI(v.VNI)
@@ -98,11 +109,19 @@ func (g *BGP) Subscribed(vni rib.VNI, on bool) {
 }
 
 func (m *memberships) subscribed(vni rib.VNI, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.subscribers[vni] = on; !on {
+		delete(m.subscribers, vni)
+	}
 	if _, known := m.targets[vni]; !known {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.want(vni, on)
+}
+
+// want notes an interest that began, or ended. mu is held.
+func (m *memberships) want(vni rib.VNI, on bool) {
 	i := m.wanted[vni]
 	switch {
 	case i == nil && on:
@@ -151,6 +170,30 @@ func (m *memberships) vnis() []rib.VNI {
 	return slices.Compact(list)
 }
 
+// reconfigure makes the interests those of another configuration.
+func (m *memberships) reconfigure(cfg *config.Config) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.interests = newInterests(cfg)
+	for vni, i := range m.wanted {
+		if _, known := m.targets[vni]; !known {
+			if i.end != nil {
+				i.end.Stop()
+			}
+			delete(m.wanted, vni)
+		}
+	}
+	for vni := range m.subscribers {
+		if _, known := m.targets[vni]; known {
+			m.want(vni, true)
+		}
+	}
+	m.changed()
+}
+
 // open begins an export: BGP knows nothing. wake is called when there is
 // something to say, and must not block.
 func (m *memberships) open(wake func()) {
@@ -175,6 +218,9 @@ func (m *memberships) changes(batch []Update) []Update {
 	m.stale = false
 	want := map[RouteTarget]bool{}
 	for _, vni := range m.vnis() {
+		if !m.spoken {
+			break
+		}
 		for _, target := range m.targets[vni] {
 			want[target] = true
 		}
@@ -201,6 +247,9 @@ func (g *BGP) Memberships() MembershipStats {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !m.spoken {
+		return MembershipStats{}
+	}
 	targets := slices.SortedFunc(maps.Keys(m.said), func(a, b RouteTarget) int { return bytes.Compare(a[:], b[:]) })
 	return MembershipStats{Spoken: true, VNIs: m.vnis(), Targets: targets}
 }

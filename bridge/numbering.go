@@ -37,10 +37,9 @@ type numbering struct {
 	slots       int                                // that a VNI may have
 	prefer      func(rib.VNI) uint32               // what slot 0 gets if it is free; 0: no preference
 	start       func(vni rib.VNI, slot int) uint32 // where the search for a free number begins
-	configured  map[rib.VNI]bool                   // those that keep their numbers whatever happens
-	reserved    map[uint32]bool                    // given away by the configuration
 
 	mu        sync.Mutex
+	demand    demand               // guarded by mu
 	numbers   map[rib.VNI][]uint32 // guarded by mu; by slot; 0: none
 	used      map[uint32]bool      // guarded by mu; those of numbers, and reserved ones
 	exhausted bool                 // guarded by mu; none is left
@@ -48,21 +47,85 @@ type numbering struct {
 	failed    bool                 // guarded by mu; the last write did, and it was logged
 }
 
+// demand is what the configuration has to say of numbers.
+type demand struct {
+	auto       []rib.VNI          // slot 0 is to have a number
+	configured map[rib.VNI]bool   // those that keep their numbers whatever happens
+	reserved   map[uint32]rib.VNI // given away by the configuration, to whom
+}
+
+func newDemand() demand {
+	return demand{configured: map[rib.VNI]bool{}, reserved: map[uint32]rib.VNI{}}
+}
+
 // open reads the state and numbers slot 0 of VNIs. An unreadable state is
 // logged and ignored.
-func (n *numbering) open(vnis []rib.VNI) error {
+func (n *numbering) open(a demand) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.numbers, n.used = map[rib.VNI][]uint32{}, maps.Clone(n.reserved)
+	n.demand = a
+	n.numbers, n.used = map[rib.VNI][]uint32{}, map[uint32]bool{}
+	for number := range a.reserved {
+		n.used[number] = true
+	}
 	n.load()
-	vnis = slices.Sorted(slices.Values(vnis))
+	return n.numberAll()
+}
+
+// check reports which number that a configuration gives away is somebody's who
+// would keep it.
+func (n *numbering) check(a demand) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for vni, list := range n.numbers {
+		for slot, number := range list {
+			to, reserved := a.reserved[number]
+			if number != 0 && reserved && a.configured[vni] && (slot > 0 || to != vni) {
+				return fmt.Errorf("vni %d: %d is in use: vni %d was given it of the %s that are free", to, number, vni, n.what)
+			}
+		}
+	}
+	return nil
+}
+
+// assign makes a what the configuration asks for. Who has a number keeps it.
+// With an error, nothing but numbers that nobody had has been given away.
+func (n *numbering) assign(a demand) error {
+	if err := n.check(a); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, list := range n.numbers {
+		for slot, number := range list {
+			if _, reserved := a.reserved[number]; reserved {
+				list[slot] = 0
+			}
+		}
+	}
+	for number := range n.demand.reserved {
+		delete(n.used, number)
+	}
+	for number := range a.reserved {
+		n.used[number] = true
+	}
+	n.demand, n.exhausted = a, false
+	return n.numberAll()
+}
+
+// numberAll gives slot 0 of all VNIs that ask for it a number.
+func (n *numbering) numberAll() error {
+	if len(n.demand.auto) == 0 {
+		return nil
+	}
+	vnis := slices.Sorted(slices.Values(n.demand.auto))
 	for _, vni := range vnis { // before any search can take it
 		if want := n.prefer(vni); want != 0 && n.at(vni, 0) == 0 && !n.used[want] {
 			n.set(vni, 0, want)
 		}
 	}
 	for _, vni := range vnis {
-		if n.at(vni, 0) == 0 && !n.assign(vni, 0) {
+		if n.at(vni, 0) == 0 && !n.give(vni, 0) {
 			return fmt.Errorf("none of the %s is left for vni %d", n.what, vni)
 		}
 	}
@@ -75,7 +138,7 @@ func (n *numbering) open(vnis []rib.VNI) error {
 func (n *numbering) get(vni rib.VNI, slot int) (uint32, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.at(vni, slot) == 0 && (slot >= n.slots || !n.assign(vni, slot)) {
+	if n.at(vni, slot) == 0 && (slot >= n.slots || !n.give(vni, slot)) {
 		return 0, false
 	}
 	return n.at(vni, slot), true
@@ -95,9 +158,9 @@ func (n *numbering) at(vni rib.VNI, slot int) uint32 {
 	return 0
 }
 
-// assign gives a slot the first free number from its start on. When there is
+// give gives a slot the first free number from its start on. When there is
 // none, VNIs that are no longer configured lose theirs.
-func (n *numbering) assign(vni rib.VNI, slot int) bool {
+func (n *numbering) give(vni rib.VNI, slot int) bool {
 	if n.exhausted {
 		return false
 	}
@@ -110,14 +173,14 @@ func (n *numbering) assign(vni rib.VNI, slot int) bool {
 		}
 	}
 	n.exhausted = !n.reclaim()
-	return n.assign(vni, slot)
+	return n.give(vni, slot)
 }
 
 // reclaim frees the numbers of VNIs that are not configured, and reports
 // whether there were any.
 func (n *numbering) reclaim() (freed bool) {
 	for vni, list := range n.numbers {
-		if n.configured[vni] {
+		if n.demand.configured[vni] {
 			continue
 		}
 		for _, number := range list {

@@ -63,19 +63,24 @@ type OriginationStats struct {
 	Present bool // MetalBond has it; without offers: in its hold-down
 }
 
-// newOriginations returns an error for a VNI that has no next hop for what it
-// originates. Without BGP nothing is originated.
-func newOriginations(b *Bridge, cfg *config.Config) (originations, error) {
+// checkOriginate says which VNI has no next hop for what it originates.
+func checkOriginate(c *config.VNI) error {
+	if len(c.Originate) > 0 && !c.Gateway.IsValid() {
+		return fmt.Errorf("vni %d: originate %v needs a gateway", c.VNI, c.Originate[0].Prefix)
+	}
+	return nil
+}
+
+// newOriginations returns those of a configuration. Without BGP nothing is
+// originated.
+func newOriginations(b *Bridge, cfg *config.Config) originations {
 	o := originations{table: b.table, fabric: b.fabric, byPrefix: map[netip.Prefix][]*origination{}, complete: make(chan struct{})}
 	if cfg.BGP == nil {
 		close(o.complete)
-		return o, nil
+		return o
 	}
 	for _, n := range b.current().sorted {
 		for _, c := range n.originates {
-			if !n.gateway.IsValid() {
-				return o, fmt.Errorf("vni %d: originate %v needs a gateway", n.vni, c.Prefix)
-			}
 			o.byPrefix[c.Prefix] = append(o.byPrefix[c.Prefix], &origination{
 				network: n, prefix: c.Prefix, holdDown: c.HoldDown, offers: map[NLRI]offer{},
 			})
@@ -84,14 +89,70 @@ func newOriginations(b *Bridge, cfg *config.Config) (originations, error) {
 	}
 	if o.missing == 0 {
 		close(o.complete)
-		return o, nil
 	}
 	info := rib.OriginInfo{Source: rib.BGP, Name: "originate"}
 	o.origin = b.table.NewOrigin(info)
 	if o.fabric != nil {
 		o.vias = o.fabric.NewOrigin(info)
 	}
-	return o, nil
+	return o
+}
+
+// reconfigure makes what is originated that of a view. What was there before
+// and has an heir is not looked for again.
+func (o *originations) reconfigure(g *BGP, now *view, heirs map[*network]*network) {
+	for p, list := range o.byPrefix {
+		o.byPrefix[p] = slices.DeleteFunc(list, func(x *origination) bool {
+			if heir, replaced := heirs[x.network]; replaced {
+				return !g.inheritOrigination(x, heir)
+			}
+			return false
+		})
+		if len(o.byPrefix[p]) == 0 {
+			delete(o.byPrefix, p)
+		}
+	}
+	for _, n := range now.sorted {
+		for _, c := range n.originates {
+			if o.of(n, c.Prefix) == nil {
+				o.byPrefix[c.Prefix] = append(o.byPrefix[c.Prefix], &origination{
+					network: n, prefix: c.Prefix, holdDown: c.HoldDown, offers: map[NLRI]offer{},
+				})
+				o.missing++
+			}
+		}
+	}
+}
+
+// inheritOrigination makes x one of the heir of its network, and reports false
+// if that does not originate the prefix: then it is over.
+func (g *BGP) inheritOrigination(x *origination, heir *network) bool {
+	o := &g.originations
+	i := -1
+	if heir != nil {
+		i = slices.IndexFunc(heir.originates, func(c config.Originate) bool { return c.Prefix == x.prefix })
+	}
+	if i < 0 {
+		if x.end != nil {
+			x.end.Stop()
+			x.end = nil
+		}
+		if x.present {
+			g.remove(x)
+		}
+		o.missing--
+		return false
+	}
+	was := x.network
+	x.network, x.holdDown = heir, heir.originates[i].HoldDown
+	if x.present && heir.gateway != was.gateway {
+		hop := []rib.NextHop{{Target: heir.gateway}}
+		o.table.Replace(o.origin, heir.vni, x.prefix, hop, rib.Redistributed)
+	}
+	if was.forwards && !heir.forwards {
+		o.fabric.Replace(o.vias, heir.vni, x.prefix, nil, rib.Redistributed)
+	}
+	return true
 }
 
 // of returns what the network originates under a prefix, nil if it does not.

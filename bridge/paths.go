@@ -27,8 +27,9 @@ func (f *feed) turn(p netip.Prefix, batch []Update) []Update {
 	s := f.network.out
 	state, several := s.paths[p]
 	held, next := len(s.old.forms), len(s.now.forms)
-	if several || held > 1 || next > 1 {
-		batch = f.turnPaths(p, state, batch)
+	prior := f.prior[p]
+	if several || held > 1 || next > 1 || len(prior) > 0 {
+		batch = f.turnPaths(p, state, prior, batch)
 		held, next = len(s.held), len(s.next)
 	} else {
 		switch {
@@ -50,8 +51,8 @@ func (f *feed) turn(p netip.Prefix, batch []Update) []Update {
 }
 
 // turnPaths is turn for the paths of a prefix that has several, or a state: from
-// held to next.
-func (f *feed) turnPaths(p netip.Prefix, state []path, batch []Update) []Update {
+// held to next. What had a path of prior gets that.
+func (f *feed) turnPaths(p netip.Prefix, state, prior []path, batch []Update) []Update {
 	s := f.network.out
 	s.held = append(s.held[:0], state...)
 	if state == nil && len(s.old.forms) > 0 {
@@ -68,12 +69,15 @@ func (f *feed) turnPaths(p netip.Prefix, state []path, batch []Update) []Update 
 		switch {
 		case len(gone) > 0:
 			index, gone = int(gone[0].index), gone[1:]
-		case len(s.next) > 0:
+		case len(s.next)+len(prior) > 0:
 			if !tracked {
 				tracked = true
 				s.taken.set(s.next)
+				s.taken.reserve(prior)
 			}
-			index = s.taken.free()
+			if index = s.taken.free(); had(prior, x) >= 0 {
+				index = had(prior, x)
+			}
 		}
 		if !f.distinguish(index) {
 			continue
@@ -94,6 +98,18 @@ func (f *feed) turnPaths(p netip.Prefix, state []path, batch []Update) []Update 
 		s.paths[p] = slices.Clone(s.next)
 	}
 	return batch
+}
+
+// had returns the index of the path that a next hop had, -1 if it had none.
+func had(prior []path, x form) int {
+	i := slices.IndexFunc(prior, func(y path) bool {
+		y.set = x.set
+		return y.form == x
+	})
+	if i < 0 {
+		return -1
+	}
+	return int(prior[i].index)
 }
 
 // sort divides the held paths into those that stay, next, and those that go,

@@ -14,6 +14,7 @@ import (
 	"hash/fnv"
 	"net/netip"
 	"path/filepath"
+	"sync"
 
 	"github.com/sirupsen/logrus"
 
@@ -30,8 +31,10 @@ const maxIndex = 0xffff
 // distinguishers assigns route distinguishers.
 type distinguishers struct {
 	router  netip.Addr
-	fixed   map[rib.VNI]RD // of path 0, from the configuration
 	indexes *numbering
+
+	mu    sync.RWMutex
+	fixed map[rib.VNI]RD // guarded by mu; of path 0, from the configuration
 }
 
 // newDistinguishers assigns path 0 of every VNI that has routes with a route
@@ -39,39 +42,72 @@ type distinguishers struct {
 func newDistinguishers(cfg *config.Config, log logrus.FieldLogger) (*distinguishers, error) {
 	d := &distinguishers{
 		router: cfg.RouterID,
-		fixed:  map[rib.VNI]RD{},
 		indexes: &numbering{
 			what: "route distinguishers", key: "indexes", log: log,
 			first: 1, last: maxIndex, slots: slots,
 			prefer: preferredIndex, start: hashedIndex,
-			configured: map[rib.VNI]bool{}, reserved: map[uint32]bool{},
 		},
 	}
 	if cfg.StateDirectory != "" {
 		d.indexes.path = filepath.Join(cfg.StateDirectory, "rd.json")
 	}
+	want, err := d.want(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d.fixed = want.fixed
+	return d, d.indexes.open(want.demand)
+}
+
+// wantedRDs are what the configuration says of route distinguishers.
+type wantedRDs struct {
+	fixed map[rib.VNI]RD
+	demand
+}
+
+// want returns what a configuration says.
+func (d *distinguishers) want(cfg *config.Config) (wantedRDs, error) {
+	w := wantedRDs{map[rib.VNI]RD{}, newDemand()}
 	owner := map[RD]rib.VNI{}
-	var auto []rib.VNI
 	for _, v := range cfg.VNIs {
 		vni := rib.VNI(v.VNI)
 		if v.Family == config.VNIFamilyUnicast {
 			continue
 		}
-		d.indexes.configured[vni] = true
+		w.configured[vni] = true
 		if v.RD == (RD{}) {
-			auto = append(auto, vni)
+			w.auto = append(w.auto, vni)
 			continue
 		}
 		if other, taken := owner[v.RD]; taken {
-			return nil, fmt.Errorf("vni %d and vni %d have the same route distinguisher %v", other, vni, v.RD)
+			return w, fmt.Errorf("vni %d and vni %d have the same route distinguisher %v", other, vni, v.RD)
 		}
 		owner[v.RD] = vni
-		d.fixed[vni] = v.RD
+		w.fixed[vni] = v.RD
 		if index, own := d.index(v.RD); own {
-			d.indexes.reserved[index] = true
+			w.reserved[index] = vni
 		}
 	}
-	return d, d.indexes.open(auto)
+	return w, nil
+}
+
+// assign makes w what the configuration says. With an error it is as it was.
+func (d *distinguishers) assign(w wantedRDs) error {
+	if err := d.indexes.assign(w.demand); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fixed = w.fixed
+	return nil
+}
+
+// fixedRD returns the RD of path 0 of a VNI if the configuration says it.
+func (d *distinguishers) fixedRD(vni rib.VNI) (RD, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	rd, ok := d.fixed[vni]
+	return rd, ok
 }
 
 // index returns the index of a type 1 RD of this router.
@@ -82,7 +118,7 @@ func (d *distinguishers) index(rd RD) (uint32, bool) {
 
 // get returns the RD of a path, assigning it if need be; false if none is left.
 func (d *distinguishers) get(vni rib.VNI, path int) (RD, bool) {
-	if rd, ok := d.fixed[vni]; ok && path == 0 {
+	if rd, ok := d.fixedRD(vni); ok && path == 0 {
 		return rd, true
 	}
 	index, ok := d.indexes.get(vni, path)
@@ -101,7 +137,7 @@ func (d *distinguishers) list(vni rib.VNI) []RD {
 			rds[path] = config.NewRD(d.router, uint16(index))
 		}
 	}
-	if rd, ok := d.fixed[vni]; ok {
+	if rd, ok := d.fixedRD(vni); ok {
 		rds[0] = rd
 	}
 	return rds
