@@ -180,7 +180,7 @@ func (x *Edit) prefer(v *view) {
 
 // preference returns that of a next hop that a MetalBond peer says.
 func (v *view) preference(vni rib.VNI, nh rib.NextHop) rib.Preference {
-	if v.gatewayHop(nh.Target) || v.copied(vni, nh) {
+	if v.gatewayHop(nh.Target) || nh.TargetVNI != 0 && v.copied(vni, nh) {
 		return rib.Relayed
 	}
 	return rib.Native

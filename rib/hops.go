@@ -7,6 +7,7 @@ type hops struct {
 	numbers map[NextHop]uint32
 	most    int // length of numbers since it was made
 	slab    slab[hop]
+	last    uint32 // that was found; who announces says the same again and again
 }
 
 type hop struct {
@@ -14,7 +15,13 @@ type hop struct {
 	uses int
 }
 
-func (h *hops) find(nh NextHop) uint32 { return h.numbers[nh] }
+// find returns the number of nh, 0 if it has none. It must not run twice at once.
+func (h *hops) find(nh NextHop) uint32 {
+	if h.last == 0 || h.at(h.last).NextHop != nh {
+		h.last = h.numbers[nh]
+	}
+	return h.last
+}
 
 func (h *hops) at(n uint32) *hop { return h.slab.at(n) }
 
@@ -38,6 +45,9 @@ func (h *hops) drop(n uint32) {
 	x := h.at(n)
 	if x.uses--; x.uses > 0 {
 		return
+	}
+	if h.last == n {
+		h.last = 0
 	}
 	delete(h.numbers, x.NextHop)
 	h.numbers, h.most = shrunk(h.numbers, h.most)

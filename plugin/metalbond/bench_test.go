@@ -3,6 +3,7 @@ package metalbond
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -122,6 +123,13 @@ func BenchmarkHear(b *testing.B) {
 		const routes = 10_000
 		add := say(false, 0, routes)
 		run(b, add, len(add)/routes*b.N)
+	})
+	b.Run("random", func(b *testing.B) {
+		var add []byte
+		for _, i := range rand.Perm(b.N) {
+			add = append(add, say(false, i, i+1)...)
+		}
+		run(b, add, len(add))
 	})
 	b.Run("new", func(b *testing.B) {
 		add := say(false, 0, b.N)

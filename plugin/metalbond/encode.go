@@ -23,19 +23,11 @@ func Encode(dst []byte, remove bool, vni rib.VNI, p netip.Prefix, nh rib.NextHop
 	})
 }
 
-// edit returns an UPDATE in the bridge's terms. The numbers of the next hop
-// types are the same in both.
-func edit(u wire.Update) bridge.Edit {
-	return bridge.Edit{
-		Remove: u.Remove,
-		VNI:    rib.VNI(u.VNI),
-		Prefix: u.Prefix,
-		NextHop: rib.NextHop{
-			Target:    u.Target,
-			TargetVNI: rib.VNI(u.TargetVNI),
-			Type:      rib.NextHopType(u.HopType),
-			NATFrom:   u.NATFrom,
-			NATTo:     u.NATTo,
-		},
-	}
+// set makes x, which is empty, an UPDATE in the bridge's terms. The numbers of
+// the next hop types are the same in both.
+func set(x *bridge.Edit, u *wire.Update) {
+	x.Remove, x.VNI, x.Prefix = u.Remove, rib.VNI(u.VNI), u.Prefix
+	nh := &x.NextHop
+	nh.Target, nh.TargetVNI, nh.Type = u.Target, rib.VNI(u.TargetVNI), rib.NextHopType(u.HopType)
+	nh.NATFrom, nh.NATTo = u.NATFrom, u.NATTo
 }

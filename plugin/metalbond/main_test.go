@@ -309,7 +309,8 @@ func told(t testing.TB, payload []byte) string {
 	if u.Remove {
 		action = "remove"
 	}
-	e := edit(u)
+	var e bridge.Edit
+	set(&e, &u)
 	return fmt.Sprintf("%s %d %v via %v", action, e.VNI, e.Prefix, e.NextHop)
 }
 

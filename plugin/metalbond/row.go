@@ -37,7 +37,7 @@ func (s *session) takeUpdate(payload []byte) error {
 	if r.edits == nil {
 		r.edits = rows.Get().(*[rowLength]bridge.Edit)
 	}
-	r.edits[r.length] = edit(u)
+	set(&r.edits[r.length], &u)
 	if r.length++; r.length == rowLength {
 		s.handOver()
 	}
