@@ -1,6 +1,6 @@
 # The two commands that matter: `make test` and `make demo`.
 
-.PHONY: build test fmt lint bench bench-servers fuzz demo clean
+.PHONY: build test fmt lint bench bench-go fuzz demo clean
 
 FUZZTIME ?= 20s
 
@@ -16,10 +16,10 @@ fmt: ## format the code
 lint: ## the checks of `make test` without the tests
 	@test/run checks
 
-bench: ## benchmarks of all packages
+bench-go: ## benchmarks of all packages
 	go test -run '^$$' -bench . -benchmem ./...
 
-bench-servers: ## mbbgp, metalbond and a bare writer under the same loads; BENCH="-runs 3 -loads fanout" for less
+bench: ## mbbgp, metalbond and a bare writer under the same loads; BENCH="-runs 3 -loads fanout" for less
 	go run ./test/bench $(BENCH)
 
 fuzz: ## every fuzz target for FUZZTIME

@@ -45,8 +45,8 @@ that is in use, make sure that nobody else subscribes to them.`,
 // loadDefault is what a load does unless the command line says otherwise.
 type loadDefault struct {
 	routes   int
-	listener string        // what its clients are called; "": there is just the announcer
-	clients  int           // that listen
+	listener string // what its clients are called
+	clients  int
 	duration time.Duration // 0: it has an end of its own
 }
 
@@ -57,7 +57,7 @@ var loadDefaults = map[string]loadDefault{
 	"drop":    {routes: 100_000, listener: "subscribers", clients: 50},
 	"slow":    {routes: 100_000, listener: "subscribers", clients: 10},
 	"latency": {routes: 5_000, listener: "subscribers", clients: 1},
-	"memory":  {routes: 1_000_000},
+	"memory":  {routes: 1_000_000, listener: "origins", clients: 2},
 	"idle":    {routes: 1, listener: "sessions", clients: 1_000, duration: time.Minute},
 }
 
@@ -94,9 +94,7 @@ func loadCommand(l bench.Load, d loadDefault) *cobra.Command {
 	flags.StringVar(&f.family, "family", string(bench.IPv4), "of the routes: ipv4, ipv6 or both")
 	flags.IntVar(&o.Routes.NextHops, "nexthops", 1000, "next hops that the routes are spread over, 1 to 65536")
 	flags.DurationVar(&o.Patience, "timeout", time.Minute, "how long nothing may come before the load has failed")
-	if d.listener != "" {
-		flags.IntVar(&o.Clients, d.listener, d.clients, "how many")
-	}
+	flags.IntVar(&o.Clients, d.listener, d.clients, "how many")
 	if d.duration > 0 {
 		flags.DurationVar(&o.Duration, "duration", d.duration, "how long")
 	}
@@ -132,7 +130,7 @@ func (f *benchFlags) complete(d loadDefault) error {
 		{"routes", o.Routes.Count, bench.MaxRoutes},
 		{"vnis", o.Routes.VNIs, 100_000},
 		{"nexthops", o.Routes.NextHops, 1 << 16},
-		{d.listener, max(o.Clients, min(1, 1-len(d.listener))), 60_000},
+		{d.listener, o.Clients, 60_000},
 	} {
 		if n.value < 1 || n.value > n.max {
 			return fmt.Errorf("--%s: %d is out of range (1 to %d)", n.flag, n.value, n.max)

@@ -48,7 +48,7 @@ func (c *comparison) matches() (list []match) {
 		case "latency":
 			list = append(list, match{load: load, routes: 5_000, clients: 1}, match{load: load, routes: 1_000, clients: 50})
 		case "memory":
-			list = append(list, match{load: load, routes: c.memoryRoutes})
+			list = append(list, match{load: load, routes: c.memoryRoutes, clients: 2})
 		case "idle":
 			list = append(list, match{load: load, routes: 1, clients: c.idleSessions, last: c.idle})
 		}

@@ -11,7 +11,7 @@ import (
 // Options say what is done to a server.
 type Options struct {
 	Routes    Routes
-	Clients   int           // who listen: subscribers, joiners, churners, idle sessions
+	Clients   int           // who listen: subscribers, joiners, churners, idle sessions; memory: who announce
 	Pace      Pace          // of announcers
 	Duration  time.Duration // of loads that have no end of their own
 	Keepalive time.Duration // interval to offer
@@ -38,7 +38,7 @@ func Loads() []Load {
 		{"drop", "a client that announced everything is lost", (*load).drop},
 		{"slow", "one subscriber does not read while others are told, then it reads", (*load).slow},
 		{"latency", "one route at a time on a quiet server", (*load).latency},
-		{"memory", "the same routes from one client, and then from a second one", (*load).memory},
+		{"memory", "the same routes from one client after another", (*load).memory},
 		{"idle", "sessions that only send keepalives", (*load).idle},
 	}
 }

@@ -71,7 +71,7 @@ func TestLoadsEndWithEverybodyKnowingEverything(t *testing.T) {
 		"drop":    {{"announce", all, 4 * all}, {"drop", 0, 4 * all}},
 		"slow":    {{"announce", all, 4 * all}, {"withdraw", all, 4 * all}, {"announce", all, 4 * all}, {"read again", 0, 0}},
 		"latency": {{"announce", all, 4 * all}},
-		"memory":  {{"first origin", all, 0}, {"second origin", all, 0}},
+		"memory":  {{"origin 1", all, 0}, {"origin 2", all, 0}, {"origin 3", all, 0}, {"origin 4", all, 0}},
 		"idle":    {{"connect", 0, 0}, {"idle", 0, 0}},
 	}
 	for _, pace := range []Pace{PaceAuto, PaceOff} {

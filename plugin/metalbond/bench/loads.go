@@ -233,8 +233,9 @@ func (r *load) memory() error {
 	if err := r.settle(); err != nil {
 		return err
 	}
-	for _, name := range []string{"first", "second"} {
-		c, err := r.announcer(name + " announcer")
+	for i := range r.Clients {
+		name := fmt.Sprintf("origin %d", i+1)
+		c, err := r.announcer(name)
 		if err != nil {
 			return err
 		}
@@ -244,7 +245,7 @@ func (r *load) memory() error {
 		if err := c.speak(r.Routes.say(0, r.Routes.Count, false)); err != nil {
 			return err
 		}
-		if err := r.told(name + " announcer"); err != nil {
+		if err := r.told(name); err != nil {
 			return err
 		}
 		if err := c.keepalive(); err != nil {
@@ -253,7 +254,7 @@ func (r *load) memory() error {
 		if err := r.until("waiting for the answer", c.answers); err != nil {
 			return err
 		}
-		if _, err := r.end(name+" origin", r.Routes.Count); err != nil {
+		if _, err := r.end(name, r.Routes.Count); err != nil {
 			return err
 		}
 	}
