@@ -4,10 +4,11 @@
 // were skipped. Its exit status is 0 only if every go test's was and nothing
 // failed.
 //
-//	summary [-failed N] [-skipped N] -- ARGUMENTS [-- ARGUMENTS]...
+//	summary [-failed N] [-skipped N] -- ARGUMENTS [++ ARGUMENTS]... [-- ARGUMENTS]...
 //
-// Every group of arguments is one run of go test. The flags add what was
-// counted elsewhere.
+// Every group of arguments is one run of go test: behind "++" one that runs at
+// the same time as the one before, behind "--" one that comes after all before.
+// The flags add what was counted elsewhere.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 )
 
 func main() {
@@ -27,20 +29,17 @@ func main() {
 	flag.IntVar(&t.skipped, "skipped", 0, "skips to add to the sum")
 	flag.Parse()
 
-	for _, args := range split(flag.Args()) {
-		if err := t.run(args); err != nil {
-			fmt.Println(err)
-			t.broken = true
-		}
+	for _, together := range split(flag.Args(), "--") {
+		t.run(split(together, "++"))
 	}
 	os.Exit(t.finish(os.Stdout))
 }
 
-// split cuts the arguments at every "--".
-func split(args []string) [][]string {
+// split cuts the arguments at every mark.
+func split(args []string, mark string) [][]string {
 	groups := [][]string{nil}
 	for _, a := range args {
-		if a == "--" {
+		if a == mark {
 			groups = append(groups, nil)
 			continue
 		}
@@ -50,9 +49,33 @@ func split(args []string) [][]string {
 	return groups
 }
 
-// run runs go test once. It returns an error if go test itself went wrong or
+// run runs go test with each group of arguments, all at the same time, and adds
+// what came of it.
+func (t *tally) run(groups [][]string) {
+	results := make([]tally, len(groups))
+	var all sync.WaitGroup
+	for i, args := range groups {
+		all.Go(func() {
+			r := &results[i]
+			if err := r.test(args); err != nil {
+				fmt.Println(err)
+				r.broken = true
+			}
+		})
+	}
+	all.Wait()
+	for _, r := range results {
+		t.passed += r.passed
+		t.failed += r.failed
+		t.skipped += r.skipped
+		t.broken = t.broken || r.broken
+		t.skips = append(t.skips, r.skips...)
+	}
+}
+
+// test runs go test once. It returns an error if go test itself went wrong or
 // reported a failure that no test accounts for, such as a build that fails.
-func (t *tally) run(args []string) error {
+func (t *tally) test(args []string) error {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -62,11 +85,10 @@ func (t *tally) run(args []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	before := t.failed
 	if err := t.read(out, os.Stdout); err != nil {
 		return fmt.Errorf("reading the output of go test: %w", err)
 	}
-	if err := cmd.Wait(); err != nil && t.failed == before {
+	if err := cmd.Wait(); err != nil && t.failed == 0 {
 		return fmt.Errorf("go test: %w", err)
 	}
 	return nil

@@ -66,8 +66,16 @@ func TestEveryVerdictIsCounted(t *testing.T) {
 }
 
 func TestEveryGroupOfArgumentsIsOneRun(t *testing.T) {
-	got := split([]string{"-race", "./a", "--", "./b"})
+	got := split([]string{"-race", "./a", "--", "./b"}, "--")
 	if len(got) != 2 || strings.Join(got[0], " ") != "-race ./a" || strings.Join(got[1], " ") != "./b" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestRunsAtTheSameTimeAreCountedTogether(t *testing.T) {
+	var sum tally
+	sum.run([][]string{{"-run", "TestEveryGroup", "."}, {"-run", "TestEveryVerdict", "."}, {"./nowhere"}})
+	if sum.passed != 1+6 || sum.failed != 1 {
+		t.Errorf("got %+v, want 1 and 6 that passed, and a package that is not there", sum)
 	}
 }
