@@ -73,7 +73,7 @@ func (s *session) info() SessionInfo {
 		Behind:        behind,
 	}
 	s.mu.Lock()
-	i.State, i.Since, i.Keepalive, i.Pace = s.state, s.since, s.keepalive, s.meter.rate
+	i.State, i.Since, i.Keepalive, i.Pace = s.state, s.since, s.keepalive, s.rate
 	s.mu.Unlock()
 	s.count.describe(&i)
 	return i

@@ -317,9 +317,9 @@ func told(t testing.TB, payload []byte) string {
 // pipe is a transport in memory, for tests that hold the clock.
 type pipe struct{ net.Conn }
 
-func (p pipe) ready() error                         { return nil }
-func (p pipe) queued() (int, error)                 { return 0, nil }
-func (p pipe) look() (segment, window int, e error) { return maxSegment, maxSegment, nil }
+func (p pipe) ready() error         { return nil }
+func (p pipe) queued() (int, error) { return 0, nil }
+func (p pipe) look() (path, error)  { return path{segment: maxSegment}, nil }
 func (p pipe) send(b []byte) error {
 	n, err := p.Conn.Write(b)
 	if err == nil && n < len(b) {

@@ -8,31 +8,42 @@ import (
 	"mbbgp/config"
 )
 
-// Aligned segments and a bound on what is unread serve every peer that we know
-// of at full speed. pace: auto is the net below: a peer that resets its session
-// in the middle of a burst is served slowly from then on.
+// Whole messages and a bound on what is unread serve every peer that we know of
+// at full speed. pace: auto is the net below, for a reader that breaks none the
+// less: metalbond closes its session in the middle of a burst, comes back from
+// the same address within seconds, is told the same again and breaks again. So
+// the second time in a row makes a peer slow, and each further one slower. Once
+// is no evidence: a program that is stopped in a burst looks no different. Neither
+// are sessions that are lost at the same time: the one that breaks has to have
+// begun after the last one that broke.
+//
+// A rate is forgotten when nothing has broken for a while: whatever it was that
+// the peer could not stand, if it is still so two sessions tell.
 const (
-	learnedRate  = 400_000 // bytes per second after the first reset
+	learnedRate  = 400_000 // bytes per second after the second break
 	lowestRate   = 50_000  // bytes per second; where halving ends
+	breakPeriod  = 2 * time.Minute
+	rateMemory   = time.Hour
 	burstLength  = 32 << 10
 	paceMemory   = 4096                  // peer addresses
 	paceQuantum  = 10 * time.Millisecond // worth of one write
 	minimalWrite = 1 << 10               // bytes in one write, however slow the pace
 )
 
-// paces remembers the rate of each peer that had to be slowed down.
+// paces remembers the peers that gave up in a burst and the rate of each that
+// had to be slowed down.
 type paces struct {
 	mu    sync.Mutex
-	rates map[netip.Addr]learned // guarded by mu, at most paceMemory
+	peers map[netip.Addr]learned // guarded by mu, at most paceMemory
 }
 
 type learned struct {
-	rate int // bytes per second
-	at   time.Time
+	rate int       // bytes per second; 0: it broke but once
+	at   time.Time // of the last break
 }
 
 // of returns the rate toward a peer in bytes per second, 0 for no limit.
-func (p *paces) of(peer netip.Addr, pace config.Pace) int {
+func (p *paces) of(peer netip.Addr, pace config.Pace, now time.Time) int {
 	switch pace.Mode {
 	case config.PaceOff:
 		return 0
@@ -41,41 +52,50 @@ func (p *paces) of(peer netip.Addr, pace config.Pace) int {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.rates[peer].rate
+	l := p.peers[peer]
+	if now.Sub(l.at) >= rateMemory {
+		return 0
+	}
+	return l.rate
 }
 
-// slow notes that a peer could not stand a burst and returns its rate from now
-// on. Of too many peers the one that was slowed first is forgotten.
-func (p *paces) slow(peer netip.Addr) int {
+// broke notes that a session that began at a time could not stand a burst. It
+// returns the peer's rate from now on, 0 for no change. Of too many peers the one
+// that broke first is forgotten.
+func (p *paces) broke(peer netip.Addr, began, now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l, known := p.rates[peer]
+	l, known := p.peers[peer]
 	switch {
-	case known:
+	case known && began.Before(l.at):
+		return 0
+	case l.rate > 0 && now.Sub(l.at) < rateMemory:
 		l.rate = max(l.rate/2, lowestRate)
-	default:
+	case known && now.Sub(l.at) < breakPeriod:
 		l.rate = learnedRate
-		if p.rates == nil {
-			p.rates = make(map[netip.Addr]learned)
-		}
-		if len(p.rates) >= paceMemory {
-			p.forgetOldest()
-		}
+	default:
+		l.rate = 0
 	}
-	l.at = time.Now()
-	p.rates[peer] = l
+	l.at = now
+	if p.peers == nil {
+		p.peers = make(map[netip.Addr]learned)
+	}
+	if !known && len(p.peers) >= paceMemory {
+		p.forgetOldest()
+	}
+	p.peers[peer] = l
 	return l.rate
 }
 
 func (p *paces) forgetOldest() {
 	var oldest netip.Addr
 	var at time.Time
-	for peer, l := range p.rates {
+	for peer, l := range p.peers {
 		if !oldest.IsValid() || l.at.Before(at) {
 			oldest, at = peer, l.at
 		}
 	}
-	delete(p.rates, oldest)
+	delete(p.peers, oldest)
 }
 
 // meter limits writes to a rate and knows whether a burst is under way. It is

@@ -1,6 +1,7 @@
 package metalbond
 
 import (
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"testing"
@@ -25,7 +26,7 @@ func TestPeerThatResetsInABurstIsServedMoreSlowly(t *testing.T) {
 	w := newWorld(t)
 	w.static(23, 20000, hop1)
 	s := w.serve(nil)
-	for _, want := range []int{0, 400_000, 200_000, 100_000, 50_000, 50_000} {
+	for _, want := range []int{0, 0, 400_000, 200_000, 100_000, 50_000, 50_000} {
 		p := dial(t, s).greet()
 		if got := s.Sessions()[0].Pace; got != want {
 			t.Fatalf("%d bytes per second, not %d", got, want)
@@ -85,33 +86,75 @@ func TestServerThatResetsInABurstIsToldMoreSlowly(t *testing.T) {
 	address, accept := fakeServer(t)
 	c, _ := w.follow(nil, address)
 	accept().welcome().giveUp()
+	accept().welcome().giveUp()
 	accept().welcome()
 	if got := c.Sessions()[0].Pace; got != learnedRate {
 		t.Fatalf("%d bytes per second", got)
 	}
 }
 
+// breaks lets sessions of a peer break one after the other and returns the last
+// rate.
+func breaks(p *paces, peer netip.Addr, now time.Time, n int) (rate int) {
+	for range n {
+		rate = p.broke(peer, now, now)
+	}
+	return rate
+}
+
+func TestOnlySessionsThatBreakOneAfterTheOtherMakeAPeerSlow(t *testing.T) {
+	peer, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+	var p paces
+	if got := breaks(&p, peer, now, 1); got != 0 {
+		t.Errorf("after the first break: %d", got)
+	}
+	if got := p.broke(peer, now.Add(-time.Second), now.Add(time.Second)); got != 0 {
+		t.Errorf("another session that was there already: %d", got)
+	}
+	late := now.Add(breakPeriod)
+	if got := p.broke(peer, late, late); got != 0 {
+		t.Errorf("a session that breaks %v later: %d", breakPeriod, got)
+	}
+	late = late.Add(breakPeriod - 1)
+	if got := p.broke(peer, late, late); got != learnedRate {
+		t.Errorf("the second in a row: %d", got)
+	}
+	late = late.Add(rateMemory - 1)
+	if got := p.of(peer, config.Pace{}, late); got != learnedRate {
+		t.Errorf("forgotten too soon: %d", got)
+	}
+	late = late.Add(1)
+	if got := p.of(peer, config.Pace{}, late); got != 0 {
+		t.Errorf("not forgotten: %d", got)
+	}
+	if got := p.broke(peer, late, late); got != 0 {
+		t.Errorf("the first break after that: %d", got)
+	}
+}
+
 func TestMemoryOfSlowPeersIsBounded(t *testing.T) {
 	var p paces
+	now := time.Now()
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 	for i := range paceMemory + 10 {
-		p.slow(address(i))
+		breaks(&p, address(i), now, 2)
+		now = now.Add(time.Millisecond)
 	}
-	if len(p.rates) != paceMemory {
-		t.Fatalf("%d peers", len(p.rates))
+	if len(p.peers) != paceMemory {
+		t.Fatalf("%d peers", len(p.peers))
 	}
-	if got := p.of(address(0), config.Pace{}); got != 0 {
+	if got := p.of(address(0), config.Pace{}, now); got != 0 {
 		t.Fatalf("the first is still known: %d", got)
 	}
-	if got := p.of(address(paceMemory), config.Pace{}); got != learnedRate {
+	if got := p.of(address(paceMemory), config.Pace{}, now); got != learnedRate {
 		t.Fatalf("the last is not known: %d", got)
 	}
 }
 
 // stockReader reads as metalbond does: 65,535 bytes at a time, and a message
 // that one read does not hold whole, or a full buffer, is the end. It takes
-// time for every message.
-func stockReader(t *testing.T, conn net.Conn, routes int, each time.Duration, answer func()) {
+// time for every message, and sometimes as long as pause says.
+func stockReader(t *testing.T, conn net.Conn, routes int, each time.Duration, pause func() time.Duration, answer func()) {
 	t.Helper()
 	buf := make([]byte, 65535)
 	var busy time.Duration
@@ -138,6 +181,7 @@ func stockReader(t *testing.T, conn net.Conn, routes int, each time.Duration, an
 			}
 			p = p[4+int(p[1])<<8+int(p[2]):]
 		}
+		busy += pause()
 		if busy >= time.Millisecond {
 			clock.Reset(busy)
 			<-clock.C
@@ -146,13 +190,33 @@ func stockReader(t *testing.T, conn net.Conn, routes int, each time.Duration, an
 	}
 }
 
+func never() time.Duration { return 0 }
+
 func TestClientThatDoesNotReassembleKeepsItsSession(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.static(23, 30000, hop1)
-	p := dial(t, w.serve(nil)).greet()
-	p.subscribe(23)
-	stockReader(t, p.conn, 30000, 20*time.Microsecond, func() {})
+	for _, row := range []struct {
+		name   string
+		routes int
+		each   time.Duration
+		pause  func() time.Duration
+	}{
+		{"as fast as metalbond", 100_000, 10 * time.Microsecond, never},
+		{"slowly", 30_000, 50 * time.Microsecond, never},
+		{"with pauses", 30_000, 20 * time.Microsecond, func() time.Duration {
+			if rand.IntN(20) > 0 {
+				return 0
+			}
+			return rand.N(500 * time.Millisecond)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.static(23, row.routes, hop1)
+			p := dial(t, w.serve(nil)).greet()
+			p.subscribe(23)
+			stockReader(t, p.conn, row.routes, row.each, row.pause, func() {})
+		})
+	}
 }
 
 func TestServerThatDoesNotReassembleKeepsItsSession(t *testing.T) {
@@ -162,5 +226,5 @@ func TestServerThatDoesNotReassembleKeepsItsSession(t *testing.T) {
 	address, accept := fakeServer(t)
 	w.follow(func(o *ClientOptions) { o.Subscribe = []rib.VNI{42} }, address)
 	p := accept().welcome()
-	stockReader(t, p.conn, 30000, 20*time.Microsecond, func() { p.send(keepalive) })
+	stockReader(t, p.conn, 30000, 20*time.Microsecond, never, func() { p.send(keepalive) })
 }

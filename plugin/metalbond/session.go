@@ -50,6 +50,7 @@ type session struct {
 	offer     uint32        // seconds; the keepalive interval that we wish
 	handshake time.Duration // limit
 	pace      config.Pace
+	rate      int // bytes per second that pace amounts to; 0: not limited
 	paces     *paces
 	log       logrus.FieldLogger
 	count     *counters
@@ -58,6 +59,7 @@ type session struct {
 	ear   ear          // the hearing goroutine's
 	row   row          // the hearing goroutine's
 	gate  gate         // the saying goroutine's
+	meter meter        // the saying goroutine's
 	out   feeds
 	wake  chan struct{} // holds one: there is something to say
 	done  chan struct{} // closed: nothing more is to be said
@@ -72,7 +74,6 @@ type session struct {
 	state     State         // guarded by mu
 	since     time.Time     // guarded by mu
 	keepalive time.Duration // guarded by mu; 0 before HELLO
-	meter     meter         // guarded by mu
 	cause     error         // guarded by mu; what ended the session first
 }
 
@@ -84,7 +85,8 @@ func newSession(s *session) *session {
 	s.ear.session = s
 	s.in = wire.NewReader(&s.ear)
 	s.out.signal = s.signal
-	s.meter.rate = s.paces.of(s.address.Addr(), s.pace)
+	s.rate = s.paces.of(s.address.Addr(), s.pace, time.Now())
+	s.meter.rate = s.rate
 	if s.handshake == 0 {
 		s.handshake = handshakeLimit
 	}
@@ -130,20 +132,23 @@ func (s *session) end() error {
 	return s.cause
 }
 
-// learn slows a peer down that reset its session in the middle of a burst, or
-// closed it before it was told everything.
+// learn notes a peer that reset its session in the middle of a burst, or closed
+// it before it was told everything, unless its speed shows that no burst is too
+// much for it. It is called when nothing is said any more.
 func (s *session) learn(err error) {
-	if s.pace.Mode != config.PaceAuto || !gone(err) {
+	now := time.Now()
+	switch {
+	case s.pace.Mode != config.PaceAuto, !gone(err), !s.meter.burst(now), s.gate.reassembles():
+		return
+	case !s.out.waiting() && !errors.Is(err, errReset):
 		return
 	}
-	s.mu.Lock()
-	burst := s.meter.burst(time.Now())
-	s.mu.Unlock()
-	if !burst || !s.out.waiting() && !errors.Is(err, errReset) {
+	_, since := s.current()
+	rate := s.paces.broke(s.address.Addr(), since, now)
+	if rate == 0 {
 		return
 	}
-	rate := s.paces.slow(s.address.Addr())
-	s.log.WithField("rate", rate).Warn("peer gave up in the middle of a burst, it is served more slowly from now on (bytes per second)")
+	s.log.WithField("rate", rate).Warn("peer gave up in the middle of a burst again, it is served more slowly from now on (bytes per second)")
 }
 
 // gone reports whether the peer ended the connection, in whichever way.
