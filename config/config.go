@@ -245,8 +245,9 @@ type Aggregate struct {
 
 // Log configures the log.
 type Log struct {
-	Level  LogLevel  // level: default info
-	Format LogFormat // format: default auto
+	Level      LogLevel                  // level: default info
+	Components map[LogComponent]LogLevel // components: default level, nil if none is named
+	Format     LogFormat                 // format: default auto
 }
 
 // DefaultHTTP is where metrics and health are served if the file does not say.

@@ -20,8 +20,14 @@ var rules = map[string]How{
 	"api.tls.key":         Restart,
 	"api.tls.clients":     Restart,
 	"api.static-routes":   Restart,
-	"log.level":           Live,
-	"log.format":          Live,
+
+	"log.level":                Live,
+	"log.components.metalbond": Live,
+	"log.components.bgp":       Live,
+	"log.components.kernel":    Live,
+	"log.components.bridge":    Live,
+	"log.components.api":       Live,
+	"log.format":               Live,
 
 	// Sessions that are up keep what they were agreed with.
 	"metalbond.listen":         Restart,

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Each enumeration is its list of names, index by index; String, the decoder
 // and the text of errors all read the same list.
@@ -265,6 +269,36 @@ var logLevelNames = []string{"info", "error", "warning", "debug", "trace"}
 // String returns the name that the file and logrus use.
 func (l LogLevel) String() string { return name(logLevelNames, l) }
 
+// ParseLogLevel reads a level as the file has it.
+func ParseLogLevel(s string) (LogLevel, error) { return parseName[LogLevel](logLevelNames, s) }
+
+// LogComponent is a part of the process that has a log level of its own.
+type LogComponent uint8
+
+// The components.
+const (
+	LogMetalBond LogComponent = iota // sessions with hypervisors and servers
+	LogBGP                           // sessions with neighbours, and the speaker
+	LogKernel                        // routes, devices and steering in Linux
+	LogBridge                        // what goes from one side to the other
+	LogAPI                           // gRPC and HTTP
+)
+
+var logComponentNames = []string{"metalbond", "bgp", "kernel", "bridge", "api"}
+
+// LogComponents returns all components.
+func LogComponents() []LogComponent {
+	return []LogComponent{LogMetalBond, LogBGP, LogKernel, LogBridge, LogAPI}
+}
+
+// String returns the name that the file, the command line and log lines use.
+func (c LogComponent) String() string { return name(logComponentNames, c) }
+
+// ParseLogComponent reads a component as the file has it.
+func ParseLogComponent(s string) (LogComponent, error) {
+	return parseName[LogComponent](logComponentNames, s)
+}
+
 // LogFormat is the form of log lines.
 type LogFormat uint8
 
@@ -279,6 +313,15 @@ var logFormatNames = []string{"auto", "text", "json"}
 
 // String returns the name that the file uses.
 func (f LogFormat) String() string { return name(logFormatNames, f) }
+
+// parseName returns the value that has a name.
+func parseName[T ~uint8](names []string, s string) (T, error) {
+	i := slices.Index(names, s)
+	if i < 0 {
+		return 0, fmt.Errorf("%s is not one of %s", s, strings.Join(names, ", "))
+	}
+	return T(i), nil
+}
 
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {

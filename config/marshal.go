@@ -53,6 +53,13 @@ func (c *Config) marshal() []byte {
 	})
 	w.section("log", func() {
 		w.text("level", c.Log.Level.String())
+		w.section("components", func() {
+			for _, component := range LogComponents() {
+				if level, ok := c.Log.Components[component]; ok {
+					w.text(component.String(), level.String())
+				}
+			}
+		})
 		w.text("format", c.Log.Format.String())
 	})
 	w.orOff("http", c.HTTP)

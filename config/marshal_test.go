@@ -72,7 +72,10 @@ func anyConfig(t *rapid.T) *Config {
 		ASN:            drawn(t, "asn", rapid.OneOf(rapid.Just[uint32](0), asn)),
 		StateDirectory: drawn(t, "state", rapid.SampledFrom([]string{"", "/var/lib/mbbgp", "/ä b/#: c"})),
 		HTTP:           drawn(t, "http", rapid.SampledFrom([]string{"", DefaultHTTP, "[::]:0"})),
-		Log:            Log{enum[LogLevel](t, logLevelNames), enum[LogFormat](t, logFormatNames)},
+		Log:            Log{Level: enum[LogLevel](t, logLevelNames), Format: enum[LogFormat](t, logFormatNames)},
+	}
+	if rapid.Bool().Draw(t, "components") {
+		c.Log.Components = map[LogComponent]LogLevel{enum[LogComponent](t, logComponentNames): enum[LogLevel](t, logLevelNames)}
 	}
 	c.API = API{
 		Socket:       drawn(t, "socket", rapid.SampledFrom([]string{"", SocketAuto, DefaultSocket, "/a b:#c"})),

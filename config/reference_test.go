@@ -94,7 +94,7 @@ func TestTheReferenceSaysWhichNamesThereAre(t *testing.T) {
 	}
 	for _, names := range [][]string{
 		encapsulationNames, vniFamilyNames, sidBehaviorNames, sidNextHopNames, autoRTNames, nextHopsNames, hopTypeNames, thenNames, communities,
-		flowSpecNames, familyNames, gracefulRestartNames, addPathNames, tunnelNames, decapsulationNames, logLevelNames, logFormatNames,
+		flowSpecNames, familyNames, gracefulRestartNames, addPathNames, tunnelNames, decapsulationNames, logLevelNames, logComponentNames, logFormatNames,
 	} {
 		for _, name := range names {
 			if !regexp.MustCompile(`\b` + name + `\b`).Match(Reference) {

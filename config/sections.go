@@ -138,9 +138,24 @@ func (d *decoder) pace(n *node, path string) Pace {
 func (d *decoder) log(n *node, path string) (l Log) {
 	d.mapping(n, path, "a mapping",
 		field{"level", into(&l.Level, oneOf[LogLevel](d, logLevelNames))},
+		field{"components", into(&l.Components, d.logComponents)},
 		field{"format", into(&l.Format, oneOf[LogFormat](d, logFormatNames))},
 	)
 	return l
+}
+
+func (d *decoder) logComponents(n *node, path string) map[LogComponent]LogLevel {
+	levels := make(map[LogComponent]LogLevel)
+	var fields []field
+	for _, c := range LogComponents() {
+		fields = append(fields, field{c.String(), func(n *node, path string) {
+			levels[c] = oneOf[LogLevel](d, logLevelNames)(n, path)
+		}})
+	}
+	if d.mapping(n, path, "a mapping", fields...); len(levels) == 0 {
+		return nil
+	}
+	return levels
 }
 
 func (d *decoder) http(n *node, path string) string {

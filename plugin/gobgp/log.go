@@ -22,7 +22,7 @@ import (
 // logHandler writes GoBGP's log to logrus.
 type logHandler struct {
 	log    logrus.FieldLogger
-	level  *slog.LevelVar // the least severe level that GoBGP is asked for
+	level  *slog.LevelVar // the least severe level that GoBGP is asked for unless log says trace; the gobgp API sets it
 	fields logrus.Fields
 	kept   *keptErrors
 	failed func(neighbor netip.Addr, reason string)
@@ -39,11 +39,7 @@ type keptErrors struct {
 // newLogHandler returns a handler that makes info of GoBGP debug of log, and
 // debug, which has a line per route and more, trace.
 func newLogHandler(log logrus.FieldLogger, failed func(netip.Addr, string)) *logHandler {
-	h := &logHandler{log: log, level: new(slog.LevelVar), kept: new(keptErrors), failed: failed}
-	if enabled(log, logrus.TraceLevel) {
-		h.level.Set(slog.LevelDebug)
-	}
-	return h
+	return &logHandler{log: log, level: new(slog.LevelVar), kept: new(keptErrors), failed: failed}
 }
 
 func enabled(log logrus.FieldLogger, level logrus.Level) bool {
@@ -58,7 +54,7 @@ func enabled(log logrus.FieldLogger, level logrus.Level) bool {
 
 // Enabled implements slog.Handler.
 func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= h.level.Level()
+	return level >= h.level.Level() || enabled(h.log, logrus.TraceLevel)
 }
 
 // WithAttrs implements slog.Handler.

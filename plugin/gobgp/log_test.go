@@ -1,6 +1,7 @@
 package gobgp
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -34,6 +35,25 @@ func TestGoBGPLogsOneLevelLower(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"192.0.2.9 notification-sent code 2(open) subcode 2(bad peer as)"}, failed); diff != "" {
 		t.Errorf("failures (-want +got):\n%s", diff)
+	}
+}
+
+func TestGoBGPObeysALevelThatChanges(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	l := slog.New(newLogHandler(log.WithField("component", "bgp"), nil))
+	for _, level := range []logrus.Level{logrus.InfoLevel, logrus.DebugLevel, logrus.TraceLevel, logrus.ErrorLevel} {
+		log.SetLevel(level)
+		l.Debug("a route", slog.String("at", level.String()))
+		l.Info("a step", slog.String("at", level.String()))
+		l.Warn("a surprise", slog.String("at", level.String()))
+	}
+	var got []string
+	for _, e := range hook.AllEntries() {
+		got = append(got, fmt.Sprint(e.Data["at"], ": ", e.Message))
+	}
+	want := []string{"info: a surprise", "debug: a step", "debug: a surprise", "trace: a route", "trace: a step", "trace: a surprise"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
 	}
 }
 
