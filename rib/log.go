@@ -1,6 +1,9 @@
 package rib
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // The log holds every entry of a VNI in order of its last change. An entry
 // that changes takes a new slot at the end and leaves its old one empty, so
@@ -40,8 +43,12 @@ const (
 	spared     = 64 // ghosts or tombstones that are not worth a sweep
 )
 
-// append puts an entry at the end and returns its slot.
+// append puts an entry at the end and returns its slot. The array grows to
+// where the log is closed up at the latest, and not again before.
 func (l *changeLog) append(n uint32) uint32 {
+	if len(l.slots) == cap(l.slots) {
+		l.slots = slices.Grow(l.slots, max(l.filled+l.filled/2+spareSlots+2-len(l.slots), 1))
+	}
 	l.slots = append(l.slots, n)
 	l.filled++
 	return uint32(len(l.slots) - 1)
@@ -64,10 +71,11 @@ func (l *changeLog) haunt(e *entry, n uint32, until uint64) {
 // loose reports whether the log is to be closed up.
 func (l *changeLog) loose() bool { return len(l.slots)-l.filled > l.filled/2+spareSlots }
 
-// tighten closes the log up.
+// tighten closes the log up, in place: a table that changes all over again and
+// again makes no garbage of it.
 func (v *vni) tighten() {
 	l := &v.log
-	slots := make([]uint32, 0, l.filled+l.filled/4+1)
+	slots := l.slots[:0]
 	for _, n := range l.slots {
 		switch at := uint32(len(slots)); {
 		case n == 0:
@@ -79,7 +87,7 @@ func (v *vni) tighten() {
 		}
 		slots = append(slots, n)
 	}
-	l.slots = slots
+	l.slots = trimmed(slots)
 	l.era++
 }
 
