@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"mbbgp/config"
+	"mbbgp/rib"
 )
 
 // contest knows who exports what.
@@ -39,19 +40,20 @@ func (n *network) contests() bool {
 	return n.family == config.VNIFamilyUnicast || n.exports.FlowSpec != config.FlowSpecOff
 }
 
-// extend begins the contest if networks may have an NLRI in common. It reports
-// whether it has begun just now: no claims are known.
+// extend begins the contest if networks may have an NLRI in common, of which
+// several may be one VNI's, before and after a change. It reports whether it has
+// begun just now: no claims are known.
 func (c *contest) extend(networks []*network) bool {
-	unicast, flows := 0, 0
+	unicast, flows := map[rib.VNI]bool{}, map[rib.VNI]bool{}
 	for _, n := range networks {
 		if n.family == config.VNIFamilyUnicast {
-			unicast++
+			unicast[n.vni] = true
 		}
 		if n.exports.FlowSpec != config.FlowSpecOff {
-			flows++
+			flows[n.vni] = true
 		}
 	}
-	return (unicast > 1 || flows > 1) && c.on.CompareAndSwap(false, true)
+	return (len(unicast) > 1 || len(flows) > 1) && c.on.CompareAndSwap(false, true)
 }
 
 // reset forgets all claims.

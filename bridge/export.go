@@ -97,9 +97,9 @@ type feed struct {
 	places  []int        // scratch of group
 	grouped []Update     // scratch of group
 
-	// Of a feed that takes the place of another one.
-	told, before told                    // what BGP was told of aggregates, and of the prefixes of this batch
-	prior        map[netip.Prefix][]path // which path next hops had
+	// Of a feed that takes the place of another one (handover.go).
+	told  told                    // what BGP was told and has not been said again so far; nil: it has taken it
+	prior map[netip.Prefix][]path // which path next hops had
 }
 
 // withdrawn is the group of updates that have no attributes of this feed.
@@ -108,6 +108,7 @@ const withdrawn = -1
 func (e *exporter) open() {
 	e.bgp.contest.reset()
 	v := e.bgp.handovers.open(e.bgp.bridge, e.signal)
+	e.bgp.contest.extend(v.sorted)
 	for _, n := range v.sorted {
 		n.out.reset(n)
 		if n.exported() {
@@ -229,7 +230,9 @@ func (f *feed) apply(changes []rib.Change, batch []Update) []Update {
 	for i := range changes {
 		batch = f.change(&changes[i], batch)
 	}
-	batch = f.settle(batch)
+	if f.told == nil { // else BGP was told of prefixes to come that are aggregates
+		batch = f.settle(batch)
+	}
 	batch = f.admit(batch)
 	if out.clear() {
 		logClear(f.bgp.bridge.log.WithField("vni", f.network.vni), out.LimitStats)

@@ -14,6 +14,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 
 	"mbbgp/rib"
@@ -69,11 +70,12 @@ func (e *exporter) handOver(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		contested := e.bgp.contest.extend(h.view.sorted)
-		feeds := map[rib.VNI]*feed{}
+		feeds, networks := map[rib.VNI]*feed{}, slices.Clone(h.view.sorted)
 		for _, f := range e.feeds {
 			feeds[f.network.vni] = f
+			networks = append(networks, f.network)
 		}
+		contested := e.bgp.contest.extend(networks)
 		e.feeds = nil
 		for _, n := range h.view.sorted {
 			f := feeds[n.vni]
@@ -156,13 +158,13 @@ func (e *exporter) replace(ctx context.Context, f *feed, n *network, v *view) (*
 	if next.network != nil && next.kind == f.kind && !n.self {
 		next.prior = f.network.out.paths
 	}
-	next.told = f.toldOfAggregates()
+	next.told = told{}
+	f.tellAggregates(next.told)
 	for {
-		next.before = f.toldOf(changes)
+		f.tellOf(next.told, changes)
 		if next.network != nil {
 			e.take(next, changes)
 		}
-		e.batch = f.takeBack(next.before, e.batch)
 		if err := e.flush(); err != nil || ctx.Err() != nil {
 			return f, err
 		}
@@ -173,8 +175,11 @@ func (e *exporter) replace(ctx context.Context, f *feed, n *network, v *view) (*
 		count, more = next.reader.ReadChanges(e.changes)
 		changes = e.changes[:count]
 	}
-	e.batch = f.takeBack(next.told, e.batch)
-	next.told, next.before, next.prior = nil, nil, nil
+	left := next.told
+	if next.network != nil {
+		e.settle(next)
+	}
+	e.batch = f.takeBack(left, e.batch)
 	if err := e.flush(); err != nil {
 		return f, err
 	}
@@ -187,9 +192,28 @@ func (e *exporter) replace(ctx context.Context, f *feed, n *network, v *view) (*
 	return next, nil
 }
 
+// settle ends what a feed does instead of another one: it says what aggregates
+// come to.
+func (e *exporter) settle(f *feed) {
+	out := f.network.out
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	start := len(e.batch)
+	e.batch = f.settle(e.batch)
+	f.group(e.batch[start:])
+	f.groups = f.groups[:0]
+	f.told, f.prior = nil, nil
+	e.lapses(f)
+}
+
 // take adds what changes mean to a feed to the batch.
 func (e *exporter) take(f *feed, changes []rib.Change) {
 	e.batch = f.apply(changes, e.batch)
+	e.lapses(f)
+}
+
+// lapses notes a feed that has lapsed aggregates.
+func (e *exporter) lapses(f *feed) {
 	if len(f.lapsed) > 0 {
 		e.lapsing = append(e.lapsing, f)
 	}
@@ -251,36 +275,34 @@ func (f *feed) retire(n *network) {
 // told is what BGP was told of.
 type told map[NLRI]Update
 
-// toldOf returns what BGP was told of the prefixes of changes.
-func (f *feed) toldOf(changes []rib.Change) told {
-	t := told{}
+// tellOf adds what BGP was told of the prefixes of changes.
+func (f *feed) tellOf(t told, changes []rib.Change) {
 	s := f.network.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var w wanted
 	for i := range changes {
 		p := changes[i].Prefix
-		if _, waits := s.waiting[p]; waits || s.aggregates.byPrefix[p] != nil || s.aggregates.suppress(p) {
+		if _, waits := s.waiting[p]; waits || s.aggregates.byPrefix[p] != nil {
 			continue
 		}
-		f.want(&w, p, changes[i].New, nil)
+		if f.want(&w, p, changes[i].New, nil); s.aggregates.suppress(p) {
+			w.forms = w.forms[:0]
+		}
 		f.tell(t, p, &w)
 	}
-	return t
 }
 
-// toldOfAggregates returns what BGP was told of aggregates.
-func (f *feed) toldOfAggregates() told {
-	t := told{}
+// tellAggregates adds what BGP was told of aggregates.
+func (f *feed) tellAggregates(t told) {
 	s := f.network.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.aggregates.list {
-		if s.tells(a) {
+		if _, waits := s.waiting[a.prefix]; !waits {
 			f.tell(t, a.prefix, &a.told)
 		}
 	}
-	return t
 }
 
 // tell adds what BGP was told of a prefix.
@@ -317,11 +339,7 @@ func (f *feed) takeBack(t told, batch []Update) []Update {
 // same reports whether BGP was told an update already, while f takes the place
 // of another feed, and notes that this stays.
 func (f *feed) same(u *Update) bool {
-	for _, t := range []told{f.before, f.told} {
-		if was, ok := t[u.NLRI]; ok {
-			delete(t, u.NLRI)
-			return was.Label == u.Label && reflect.DeepEqual(was.Attributes, u.Attributes)
-		}
-	}
-	return false
+	was, ok := f.told[u.NLRI]
+	delete(f.told, u.NLRI)
+	return ok && was.Label == u.Label && reflect.DeepEqual(was.Attributes, u.Attributes)
 }

@@ -99,7 +99,7 @@ func checkImportFrom(c *config.VNI) error {
 func (x *leaks) set(b *Bridge, v *view) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	was := x.list
+	was := slices.Clone(x.list) // Leak may be at the other one
 	x.list = nil
 	for _, to := range v.sorted {
 		for _, from := range to.from {

@@ -17,6 +17,9 @@ type shadow struct {
 // putMAC makes next, 0 for none, the standing of the type 2 route of k and mac.
 func (g *BGP) putMAC(k routeKey, mac MAC, next uint32) {
 	id := k.v6() // a host: its length tells the family
+	if next != 0 && slices.Contains(g.shadows[id], shadow{mac, next}) {
+		return // said once more
+	}
 	if g.routes.get(k) != 0 && g.macs[id] != mac {
 		g.join(next)
 		g.leave(g.unshadow(id, mac))

@@ -102,9 +102,10 @@ func (g *BGP) inherit(heirs map[*network]*network) {
 	}
 	g.withdraw(gone, hidden)
 	for i := range g.standings.all { // those whose routes are not in the fabric table any more
-		for k, p := range g.standings.all[i].places {
-			if hidden[p.network] {
-				g.standings.all[i].places[k].network = heirs[p.network]
+		places := g.standings.all[i].places
+		for k := range places {
+			if n := places[k].network; hidden[n] {
+				places[k].network, places[k].via = heirs[n], rib.NextHop{} // found no more by its hash, which costs room alone
 			}
 		}
 	}
