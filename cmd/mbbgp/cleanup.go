@@ -36,7 +36,7 @@ drains that one.`,
 		if cfg.Kernel == nil {
 			return errors.New("the configuration has no kernel section, so there is nothing to remove")
 		}
-		return kernel.Cleanup(cfg, log)
+		return kernel.Cleanup(cfg, log.of(config.LogKernel))
 	}
 	return c
 }

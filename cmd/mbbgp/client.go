@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -134,7 +133,7 @@ func (f *clientFlags) config(args []string) (*config.Config, []rib.VNI, error) {
 }
 
 // run announces, subscribes, and prints until the context ends.
-func (f *clientFlags) run(c *cobra.Command, cfg *config.Config, vnis []rib.VNI, log logrus.FieldLogger) error {
+func (f *clientFlags) run(c *cobra.Command, cfg *config.Config, vnis []rib.VNI, log *logs) error {
 	d, err := newDaemon(cfg, log)
 	if err != nil {
 		return err
@@ -156,7 +155,7 @@ func (f *clientFlags) run(c *cobra.Command, cfg *config.Config, vnis []rib.VNI, 
 		})
 	}
 	group.Go(func() error { return d.Run(ctx) })
-	if err := errors.Join(group.Wait(), leave(c.Context(), cfg, false, log)); err != nil {
+	if err := errors.Join(group.Wait(), leave(c.Context(), cfg, false, log.of(config.LogKernel))); err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	return nil

@@ -54,16 +54,16 @@ type daemon struct {
 
 // newDaemon wires what the configuration asks for. Nothing runs, and no socket
 // is open, before Run.
-func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
-	d := &daemon{log: log, vnis: cfg.VNIs, begun: time.Now(), listening: make(chan struct{})}
+func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
+	d := &daemon{log: log.of(config.LogBridge), vnis: cfg.VNIs, begun: time.Now(), listening: make(chan struct{})}
 	d.table = rib.New(rib.Options{Encode: metalbond.Encode})
 	var err error
-	if d.bridge, err = bridge.New(cfg, d.table, log); err != nil {
+	if d.bridge, err = bridge.New(cfg, d.table, d.log); err != nil {
 		return nil, err
 	}
 	if cfg.BGP != nil {
 		d.settle = cfg.BGP.Settle
-		if d.speaker, err = gobgp.New(cfg, d.bridge.BGP(), log); err != nil {
+		if d.speaker, err = gobgp.New(cfg, d.bridge.BGP(), log.of(config.LogBGP)); err != nil {
 			return nil, err
 		}
 	}
@@ -75,7 +75,7 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 			Pace:      cfg.MetalBond.ServerPace,
 			Subscribe: configuredVNIs(cfg),
 			Bridge:    d.bridge,
-			Log:       log,
+			Log:       log.of(config.LogMetalBond),
 		})
 	}
 	if len(cfg.MetalBond.Listen) > 0 {
@@ -88,17 +88,17 @@ func newDaemon(cfg *config.Config, log logrus.FieldLogger) (*daemon, error) {
 			OnSubscribe: d.subscribed,
 			OnAnnounce:  d.announced,
 			Bridge:      d.bridge,
-			Log:         log,
+			Log:         log.of(config.LogMetalBond),
 		})
 	}
 	if cfg.Kernel != nil {
 		tables := kernel.Tables{MetalBond: d.table, Fabric: d.bridge.Fabric(), Label: d.bridge.Label}
-		if d.kernel, err = kernel.New(cfg, tables, log); err != nil {
+		if d.kernel, err = kernel.New(cfg, tables, log.of(config.LogKernel)); err != nil {
 			return nil, err
 		}
 	}
 	if cfg.HTTP != "" {
-		d.http = api.New(cfg.HTTP, d.state(), log)
+		d.http = api.New(cfg.HTTP, d.state(), log.of(config.LogAPI))
 	}
 	return d, nil
 }

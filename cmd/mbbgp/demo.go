@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"mbbgp/config"
 	"mbbgp/plugin/metalbond"
 	"mbbgp/rib"
 )
@@ -79,7 +79,7 @@ type demoOptions struct {
 // demo is the little world of the demo.
 type demo struct {
 	demoOptions
-	logger *logrus.Logger
+	logger *logs
 	view   *view
 	board  *board
 	bridge *daemon
@@ -122,18 +122,19 @@ func runDemo(given context.Context, o demoOptions) error {
 
 // build makes everybody but starts only what is needed to know addresses.
 func (d *demo) build() error {
-	log := logrus.New()
-	log.SetOutput(d.log)
-	log.SetLevel(logrus.DebugLevel)
+	log, err := newLogs(config.Log{Level: config.LogDebug, Format: config.LogText}, logFlags{}, d.log)
+	if err != nil {
+		return err
+	}
 	d.logger = log
 	forBridge, forLeaf, err := demoConfigs()
 	if err != nil {
 		return err
 	}
-	if d.bridge, err = newDaemon(forBridge, log.WithField("node", "bridge")); err != nil {
+	if d.bridge, err = newDaemon(forBridge, log.with("node", "bridge")); err != nil {
 		return err
 	}
-	if d.leaf, err = newLeaf("leaf", forLeaf, d.board, log.WithField("node", "leaf")); err != nil {
+	if d.leaf, err = newLeaf("leaf", forLeaf, d.board, log.with("node", "leaf")); err != nil {
 		return err
 	}
 	d.group.Go(func() error { return d.bridge.Run(d.ctx) })
@@ -152,7 +153,7 @@ func (d *demo) build() error {
 		if err != nil {
 			return err
 		}
-		made, err := newHypervisor(h.name, netip.MustParseAddr(h.address), l, vnis, d.board, log.WithField("node", h.name))
+		made, err := newHypervisor(h.name, netip.MustParseAddr(h.address), l, vnis, d.board, log.of(config.LogMetalBond).WithField("node", h.name))
 		if err != nil {
 			return err
 		}
@@ -202,11 +203,11 @@ func (d *demo) dump() {
 		d.a.name: d.a.client.Sessions(), d.b.name: d.b.client.Sessions(), "bridge": d.bridge.server.Sessions(),
 	} {
 		for _, s := range sessions {
-			d.logger.WithField("node", name).Debugf("%+v", s)
+			d.logger.of(config.LogMetalBond).WithField("node", name).Debugf("%+v", s)
 		}
 	}
 	for _, n := range d.bridge.speaker.Neighbors() {
-		d.logger.WithField("node", "bridge").Debugf("%+v", n)
+		d.logger.of(config.LogBGP).WithField("node", "bridge").Debugf("%+v", n)
 	}
 }
 

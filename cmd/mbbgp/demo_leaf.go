@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
 	"mbbgp/bridge"
@@ -26,7 +25,7 @@ type leaf struct {
 	vnis  []rib.VNI
 }
 
-func newLeaf(name string, cfg *config.Config, b *board, log logrus.FieldLogger) (*leaf, error) {
+func newLeaf(name string, cfg *config.Config, b *board, log *logs) (*leaf, error) {
 	node, err := newDaemon(cfg, log)
 	if err != nil {
 		return nil, err

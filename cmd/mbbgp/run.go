@@ -54,7 +54,7 @@ explain' and 'mbbgp show' ask for are served on its 'http' address.`,
 		defer stop()
 		err = d.Run(ctx)
 		drain := ctx.Err() != nil && c.Context().Err() == nil
-		return errors.Join(err, leave(c.Context(), cfg, drain, log))
+		return errors.Join(err, leave(c.Context(), cfg, drain, log.of(config.LogKernel)))
 	}
 	return c
 }
