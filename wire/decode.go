@@ -70,8 +70,10 @@ func ParseSubscription(p []byte) (uint32, error) {
 // anywhere in the payload comes first.
 func ParseUpdate(p []byte) (Update, error) {
 	var f updateParts
-	if bad := f.update(p); bad != nil {
-		return Update{}, bad
+	if !f.usual(p) {
+		if bad := f.update(p); bad != nil {
+			return Update{}, bad
+		}
 	}
 	return f.check(len(p))
 }
