@@ -138,6 +138,7 @@ func (f *clientFlags) run(c *cobra.Command, cfg *config.Config, vnis []rib.VNI, 
 	if err != nil {
 		return err
 	}
+	d.operator.log = log
 	own := d.bridge.Open(rib.Static, "command line")
 	for _, text := range f.announce {
 		if err := announce(own, text); err != nil {

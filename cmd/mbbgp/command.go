@@ -12,9 +12,10 @@ import (
 
 // The exit codes. Scripts may rely on them.
 const (
-	exitOK      = 0
-	exitFailure = 1 // what was asked for did not work, or the file is wrong
-	exitUsage   = 2 // what was asked for makes no sense
+	exitOK          = 0
+	exitFailure     = 1 // what was asked for did not work, is not there, or the file is wrong
+	exitUsage       = 2 // what was asked for makes no sense
+	exitUnreachable = 3 // no bridge answers
 )
 
 // usageError is a mistake on the command line that flags and arguments did not
@@ -43,6 +44,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for line := range strings.Lines(strings.TrimSpace(err.Error())) {
 		_, _ = fmt.Fprintf(stderr, "mbbgp: %s\n", strings.TrimSuffix(line, "\n"))
 	}
+	if errors.As(err, new(unreachable)) {
+		return exitUnreachable
+	}
 	if begun && !errors.As(err, new(usageError)) {
 		return exitFailure
 	}
@@ -65,16 +69,18 @@ New here? Run 'mbbgp demo': it needs no privilege and no configuration.`,
   mbbgp check -c mbbgp.yaml         is this file right?
   mbbgp run -c mbbgp.yaml           the bridge
   mbbgp explain --vni 200 10.1.0.7  why is this route here, or not there?
-  mbbgp show neighbors              who speaks BGP with the bridge?
+  mbbgp show peers                  who speaks with the bridge?
   mbbgp client --server [2001:db8::a]:4711 --subscribe 100
                                     watch VNI 100 of a MetalBond server
 
-Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong.`,
+Exit codes: 0 it worked, 1 it did not or there is no such thing, 2 the command
+line is wrong, 3 no bridge answers.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(runCommand(), serverCommand(), clientCommand(), demoCommand(),
-		checkCommand(), configCommand(), explainCommand(), showCommand(), cleanupCommand(), benchCommand(), versionCommand())
+		checkCommand(), configCommand(), explainCommand(), showCommand(),
+		announceCommand(), withdrawCommand(), reloadCommand(), drainCommand(), cleanupCommand(), benchCommand(), versionCommand())
 	return root
 }
 

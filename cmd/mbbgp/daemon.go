@@ -6,7 +6,7 @@ package main
 //
 //	MetalBond server, client  <->  bridge, tables  <->  BGP speaker
 //	                                |          |
-//	                              HTTP      kernel
+//	                         HTTP, gRPC     kernel
 //
 // A hypervisor asks for its routes once, when it has connected, and some of
 // them act on what they get within half a second. So what can be in the table
@@ -45,9 +45,12 @@ type daemon struct {
 	client  *metalbond.Client
 	kernel  *kernel.Kernel
 	http    *api.Server
+	api     *api.GRPC
+	static  *api.Static   // routes that are announced over the API
 	vnis    []config.VNI  // of the configuration
 	settle  time.Duration // bgp.settle
 
+	operator  operator
 	begun     time.Time
 	listening chan struct{} // closed once MetalBond clients can connect
 }
@@ -97,6 +100,15 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 			return nil, err
 		}
 	}
+	if cfg.API.Socket != "" || cfg.API.Listen.IsValid() {
+		d.static = api.NewStatic(api.StaticOptions{
+			Path:      cfg.API.StaticRoutes,
+			Channel:   d.bridge.Open(rib.Static, operatorName),
+			Announced: d.announced,
+			Log:       log.of(config.LogAPI),
+		})
+		d.api = api.NewGRPC(grpcOptions(&cfg.API), d.state(), log.of(config.LogAPI))
+	}
 	if cfg.HTTP != "" {
 		d.http = api.New(cfg.HTTP, d.state(), log.of(config.LogAPI))
 	}
@@ -107,6 +119,10 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 func (d *daemon) Run(ctx context.Context) error {
 	defer d.bridge.BGP().Close()
 	parts := []part{d.bridge.Leak}
+	if d.api != nil {
+		d.static.Load()
+		parts = append(parts, d.api.Run)
+	}
 	if d.http != nil {
 		parts = append(parts, d.http.Run)
 	}
@@ -250,6 +266,18 @@ func announce(c *bridge.Channel, text string) error {
 		return usageError{fmt.Errorf("--announce %s: %w", text, err)}
 	}
 	return nil
+}
+
+// grpcOptions say where the API is served.
+func grpcOptions(c *config.API) api.GRPCOptions {
+	o := api.GRPCOptions{Socket: c.Socket, Group: c.Group, TLS: api.TLS(c.TLS)}
+	if c.Socket == config.SocketAuto {
+		o.Socket, o.Optional = config.DefaultSocket, true
+	}
+	if c.Listen.IsValid() {
+		o.Listen = c.Listen.String()
+	}
+	return o
 }
 
 // configuredVNIs are those of the file and what they have routes of.

@@ -41,6 +41,7 @@ vnis:
     export: [target:65000:300]
 
 http: off
+api: {socket: off}
 `
 
 // leafFile is the configuration of the fabric's switch. It is the same program
@@ -71,6 +72,7 @@ vnis:
     export: [target:65000:300]
 
 http: off
+api: {socket: off}
 `
 
 // demoConfigs returns the configurations of the bridge and of the leaf, on a

@@ -1,17 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"mbbgp/plugin/api"
+	pb "mbbgp/plugin/api/v1"
 	"mbbgp/rib"
 )
 
@@ -23,7 +23,8 @@ VNI that has a table in the kernel it also says whether the route is installed
 there, with which next hops, and how the underlay reaches them.
 
 PREFIX is an exact prefix, or an address for that host's one. All of BGP waits
-while its tables are searched, about a second for a million paths.`
+while its tables are searched, about a second for a million paths. The exit code
+is 1 if there is nothing of the prefix on either side, nor in the configuration.`
 
 func explainCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -31,91 +32,108 @@ func explainCommand() *cobra.Command {
 		Short: "Say why a route is, or is not, in MetalBond, BGP and the kernel",
 		Long:  explainHelp,
 		Example: `  mbbgp explain --vni 200 10.1.0.7
-  mbbgp explain --vni 100 0.0.0.0/0 --http 192.0.2.1:4712
+  mbbgp explain --vni 100 0.0.0.0/0 --api /run/mbbgp/other.sock
   mbbgp explain --vni 200 2001:db8:7::/64 -j | jq '.paths[].import'`,
 		Args: cobra.ExactArgs(1),
 	}
-	vni := c.Flags().String("vni", "", "`VNI` of the route, 0 to 4294967295; required")
 	asks := addAskFlags(c)
+	asks.addJSONFlag(c)
+	vnis := addVNIFlag(c, asks, "`VNI` of the route, 0 to 4294967295; required")
+	c.ValidArgsFunction = asks.completePrefixes(vnis)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *vni == "" {
+		switch len(*vnis) {
+		case 0:
 			return usageError{errors.New("--vni is missing: name the VNI of the route")}
-		}
-		number, err := api.ParseVNI(*vni)
-		if err != nil {
-			return usageError{fmt.Errorf("--vni: %w", err)}
+		case 1:
+		default:
+			return usageError{fmt.Errorf("--vni: %v, want one", vnis)}
 		}
 		prefix, err := api.ParsePrefix(args[0])
 		if err != nil {
 			return usageError{err}
 		}
-		query := url.Values{"vni": {strconv.FormatUint(uint64(number), 10)}, "prefix": {prefix.String()}}
-		var e api.Explanation
-		return asks.answer(c.Context(), c.OutOrStdout(), api.ExplainPath, query, &e, func(w io.Writer) { printExplanation(w, &e) })
+		e, err := call(c, asks, pb.BridgeClient.Explain, &pb.ExplainRequest{Vni: (*vnis)[0], Prefix: prefix.String()})
+		if err != nil {
+			return err
+		}
+		var text bytes.Buffer
+		if asks.json {
+			text.Write(indented(jsonOf(e)))
+		} else {
+			printExplanation(&text, e)
+		}
+		if _, err := c.OutOrStdout().Write(text.Bytes()); err != nil {
+			return err
+		}
+		if len(e.GetNextHops())+len(e.GetPaths()) == 0 && e.GetOriginated() == nil && e.GetAggregate() == nil {
+			return errNoRoute
+		}
+		return nil
 	}
 	return c
 }
 
-func printExplanation(w io.Writer, e *api.Explanation) {
-	printf(w, "vni %d, %v\n", e.VNI, e.Prefix)
-	if !e.Configured {
+func printExplanation(w io.Writer, e *pb.ExplainResponse) {
+	printf(w, "vni %d, %s\n", e.GetVni(), e.GetPrefix())
+	if !e.GetConfigured() {
 		printf(w, "The VNI is not in the configuration, so BGP has no part in it.\n")
 	}
-	if e.NotAsked {
+	if e.GetNotAsked() {
 		printf(w, "No hypervisor reads the VNI, so neighbors with route target constraint are not asked for its routes.\n")
 	}
-	if o := e.Originated; o != nil {
+	if o := e.GetOriginated(); o != nil {
 		printf(w, "The VNI originates it toward hypervisors: %s\n", originated(o))
 	}
-	if a := e.Aggregate; a != nil {
-		printf(w, "It is an aggregate of the VNI: exported %s, %s inside it\n", yes(a.Exported), count(a.Contributors, "prefix"))
+	if a := e.GetAggregate(); a != nil {
+		printf(w, "It is an aggregate of the VNI: exported %s, %s inside it\n", yes(a.GetExported()), count(int(a.GetContributors()), "prefix"))
 	}
 	printf(w, "\nMetalBond\n")
-	if len(e.NextHops) == 0 {
+	if len(e.GetNextHops()) == 0 {
 		printf(w, "  no next hop\n")
 	}
-	for i := range e.NextHops {
-		printHop(w, &e.NextHops[i])
+	for _, x := range e.GetNextHops() {
+		printHop(w, x)
 	}
 	printf(w, "\nBGP\n")
-	if len(e.Paths) == 0 {
+	if len(e.GetPaths()) == 0 {
 		printf(w, "  no path\n")
 	}
-	for i := range e.Paths {
-		printPath(w, &e.Paths[i])
+	for _, x := range e.GetPaths() {
+		printPath(w, x)
 	}
-	if e.Kernel != nil {
-		printKernelRoute(w, e.Kernel)
+	if e.GetKernel() != nil {
+		printKernelRoute(w, e.GetKernel())
 	}
 }
 
-func originated(o *api.Originated) string {
+func originated(o *pb.Originated) string {
 	switch {
-	case o.Offers > 0:
-		return "offered by " + count(o.Offers, "BGP path")
-	case o.Present:
+	case o.GetOffers() > 0:
+		return "offered by " + count(int(o.GetOffers()), "BGP path")
+	case o.GetPresent():
 		return "no BGP path offers it any more, in its hold-down"
 	}
 	return "no BGP path offers it"
 }
 
-func printHop(w io.Writer, x *api.ExplainedHop) {
-	printf(w, "  via %s\n", x.Target)
+func printHop(w io.Writer, x *pb.ExplainedNextHop) {
+	hop := x.GetNextHop()
+	printf(w, "  via %s\n", hop.GetTarget())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer t.Flush() // to memory
-	kind := x.Type
-	if x.NATTo != 0 {
-		kind += fmt.Sprintf(", ports %d to %d", x.NATFrom, x.NATTo)
+	kind := hop.GetType()
+	if hop.GetNatTo() != 0 {
+		kind += fmt.Sprintf(", ports %d to %d", hop.GetNatFrom(), hop.GetNatTo())
 	}
 	printf(t, "    type\t%s\n", kind)
-	if x.TargetVNI != 0 {
-		printf(t, "    target vni\t%d\n", x.TargetVNI)
+	if hop.GetTargetVni() != 0 {
+		printf(t, "    target vni\t%d\n", hop.GetTargetVni())
 	}
-	for _, c := range x.Claims {
-		printf(t, "    said by\t%s %s, %s\n", c.Source, c.Name, preference(c.Preference))
+	for _, c := range x.GetClaims() {
+		printf(t, "    said by\t%s %s, %s\n", c.GetSource(), c.GetName(), preference(int(c.GetPreference())))
 	}
-	printf(t, "    clients see it\t%s\n", yes(x.Visible))
-	printf(t, "    to BGP\t%s\n", outcome(&x.Export))
+	printf(t, "    clients see it\t%s\n", yes(x.GetVisible()))
+	printf(t, "    to BGP\t%s\n", outcome(x.GetExport()))
 }
 
 // preference is the preference of a claim with the word for it.
@@ -131,35 +149,35 @@ func preference(n int) string {
 	return fmt.Sprintf("preference %d", n)
 }
 
-func printPath(w io.Writer, x *api.ExplainedBGP) {
-	printf(w, "  %s %s\n", x.Kind, x.NLRI)
+func printPath(w io.Writer, x *pb.BGPPath) {
+	printf(w, "  %s %s\n", x.GetKind(), x.GetNlri())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	defer t.Flush() // to memory
 	from := "this bridge"
-	if x.Neighbor.IsValid() {
-		from = x.Neighbor.String()
+	if x.GetNeighbor() != "" {
+		from = x.GetNeighbor()
 	}
-	if x.Stale {
+	if x.GetStale() {
 		from += ", stale"
 	}
 	printf(t, "    from\t%s\n", from)
-	printf(t, "    best\t%s\n", yes(x.Best))
-	printf(t, "    next hop\t%s\n", x.NextHop)
-	if x.SID.IsValid() {
-		printf(t, "    SID\t%s\n", x.SID)
+	printf(t, "    best\t%s\n", yes(x.GetBest()))
+	printf(t, "    next hop\t%s\n", x.GetNextHop())
+	if x.GetSid() != "" {
+		printf(t, "    SID\t%s\n", x.GetSid())
 	}
-	if x.Label != 0 {
-		printf(t, "    label\t%d\n", x.Label)
+	if x.GetLabel() != 0 {
+		printf(t, "    label\t%d\n", x.GetLabel())
 	}
 	for _, list := range []struct {
 		name   string
 		values []string
 	}{
-		{"route targets", x.RouteTargets},
-		{"site of origin", x.SiteOfOrigin},
-		{"communities", x.Communities},
-		{"large communities", x.LargeCommunities},
-		{"d-path", x.DPath},
+		{"route targets", x.GetRouteTargets()},
+		{"site of origin", x.GetSiteOfOrigin()},
+		{"communities", x.GetCommunities()},
+		{"large communities", x.GetLargeCommunities()},
+		{"d-path", x.GetDPath()},
 	} {
 		if len(list.values) > 0 {
 			printf(t, "    %s\t%s\n", list.name, strings.Join(list.values, " "))
@@ -168,25 +186,25 @@ func printPath(w io.Writer, x *api.ExplainedBGP) {
 	if x.LocalPreference != nil {
 		printf(t, "    local preference\t%d\n", *x.LocalPreference)
 	}
-	if x.MED != nil {
-		printf(t, "    MED\t%d\n", *x.MED)
+	if x.Med != nil {
+		printf(t, "    MED\t%d\n", *x.Med)
 	}
-	for i := range x.Import {
-		printf(t, "    to MetalBond\t%s\n", outcome(&x.Import[i]))
+	for _, v := range x.GetImport() {
+		printf(t, "    to MetalBond\t%s\n", outcome(v))
 	}
 }
 
 // outcome is a verdict in words.
-func outcome(v *api.Verdict) string {
-	text := "refused: " + v.Reason
-	if v.Accepted {
-		text = "accepted, via " + v.NextHop
+func outcome(v *pb.Verdict) string {
+	text := "refused: " + v.GetReason()
+	if v.GetAccepted() {
+		text = "accepted, via " + v.GetNextHop()
 	}
-	if v.Via != "" {
-		text += ", and on to " + v.Via
+	if v.GetVia() != "" {
+		text += ", and on to " + v.GetVia()
 	}
-	if v.Detail != "" {
-		text += ": " + v.Detail
+	if v.GetDetail() != "" {
+		text += ": " + v.GetDetail()
 	}
 	return text
 }

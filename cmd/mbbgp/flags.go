@@ -18,6 +18,7 @@ import (
 type plainFlags struct {
 	keepalive seconds
 	http      string
+	api       string
 	verbose   bool
 	log       *logFlags
 }
@@ -27,6 +28,7 @@ func addPlainFlags(c *cobra.Command) *plainFlags {
 	c.Flags().Var(&f.keepalive, "keepalive", "keepalive `INTERVAL` to offer, in seconds or such as 5s; both ends use the lower one")
 	c.Flags().StringVar(&f.http, "http", "", "serve /routes.json, /routes.yaml, /metrics and health on `ADDRESS`, such as [::1]:4712 (default off)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "the same as --log-level debug")
+	c.Flags().StringVar(&f.api, "api", "", "serve the management API on the socket `PATH`, such as "+config.DefaultSocket+", for 'mbbgp show --api PATH' (default off)")
 	f.log = addLogFlags(c)
 	return f
 }
@@ -34,6 +36,7 @@ func addPlainFlags(c *cobra.Command) *plainFlags {
 // config returns the configuration of a bridge that only speaks MetalBond.
 func (f *plainFlags) config() *config.Config {
 	cfg := &config.Config{HTTP: f.http}
+	cfg.API.Socket = f.api
 	cfg.MetalBond.Keepalive = time.Duration(f.keepalive)
 	if f.verbose {
 		cfg.Log.Level = config.LogDebug

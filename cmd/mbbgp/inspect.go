@@ -19,18 +19,14 @@ const notPreferred = "not-preferred"
 // explain collects what there is of a prefix in a VNI, and what the policy
 // says of it. To find the BGP paths it walks the tables of the speaker.
 func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
-	e := api.Explanation{VNI: vni, Prefix: p, NextHops: []api.ExplainedHop{}, Paths: []api.ExplainedBGP{}}
+	e := api.Explanation{VNI: vni, Prefix: p}
 	g := d.bridge.BGP()
 	for _, info := range d.table.Lookup(vni, p) {
 		e.NextHops = append(e.NextHops, explainHop(g, vni, info))
 	}
-	own := make(map[bridge.RD]bool)
 	for _, v := range g.Stats().VNIs {
 		if v.VNI == vni {
 			e.Configured = true
-			for _, rd := range v.Exported.RDs {
-				own[rd] = true
-			}
 			explainConfigured(&e, &v)
 		}
 	}
@@ -42,6 +38,7 @@ func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
 	if d.speaker == nil {
 		return e, nil
 	}
+	own := ownRDs(g, vni)
 	err := d.speaker.Table(func(path gobgp.Path) bool {
 		if path.NLRI.Prefix == p {
 			if x, about := explainPath(g, vni, &path, own); about {
@@ -83,7 +80,6 @@ func explainHop(g *bridge.BGP, vni rib.VNI, info rib.RouteInfo) api.ExplainedHop
 		NATFrom:   nh.NATFrom,
 		NATTo:     nh.NATTo,
 		Visible:   info.Visible,
-		Claims:    []api.Claim{},
 	}
 	best := info.Claims[0]
 	for _, c := range info.Claims {
@@ -100,18 +96,65 @@ func explainHop(g *bridge.BGP, vni rib.VNI, info rib.RouteInfo) api.ExplainedHop
 	return x
 }
 
+// paths visits the paths of BGP, or with a VNI other than 0 those that are about
+// it, and says then whether it imports them.
+func (d *daemon) paths(vni rib.VNI, visit func(*api.ExplainedBGP) bool) error {
+	g := d.bridge.BGP()
+	own := ownRDs(g, vni)
+	err := d.speaker.Table(func(path gobgp.Path) bool {
+		if vni == 0 {
+			x := describePath(&path)
+			return visit(&x)
+		}
+		x, about := explainPath(g, vni, &path, own)
+		return !about || visit(&x)
+	})
+	if err != nil {
+		return fmt.Errorf("BGP: %w", err)
+	}
+	return nil
+}
+
+// ownRDs are the route distinguishers that a VNI exports with.
+func ownRDs(g *bridge.BGP, vni rib.VNI) map[bridge.RD]bool {
+	own := make(map[bridge.RD]bool)
+	for _, v := range g.Stats().VNIs {
+		if v.VNI == vni {
+			for _, rd := range v.Exported.RDs {
+				own[rd] = true
+			}
+		}
+	}
+	return own
+}
+
 // explainPath explains a BGP path to a VNI. It is not about the VNI if only
 // others import it, or, of our own ones, if another one exports it.
 func explainPath(g *bridge.BGP, vni rib.VNI, path *gobgp.Path, own map[bridge.RD]bool) (x api.ExplainedBGP, about bool) {
-	x = api.ExplainedBGP{
+	x = describePath(path)
+	if !path.Neighbor.IsValid() {
+		return x, path.NLRI.RD == (bridge.RD{}) || own[path.NLRI.RD]
+	}
+	u := bridge.Update{NLRI: path.NLRI, Label: path.Label, Attributes: path.Attributes, Neighbor: path.Neighbor}
+	for _, v := range g.ExplainImport(u) {
+		if v.VNI == vni || v.VNI == 0 {
+			x.Import = append(x.Import, verdict(v))
+		}
+	}
+	return x, len(x.Import) > 0
+}
+
+// describePath says what a BGP path is.
+func describePath(path *gobgp.Path) api.ExplainedBGP {
+	x := api.ExplainedBGP{
 		Kind:     path.NLRI.Kind.String(),
 		NLRI:     path.NLRI.String(),
+		Prefix:   path.NLRI.Prefix,
 		Neighbor: path.Neighbor,
 		Best:     path.Best,
 		Stale:    path.Stale,
 		Since:    path.Since,
 		Label:    path.Label,
-		Import:   []api.Verdict{},
 	}
 	if a := path.Attributes; a != nil {
 		x.NextHop, x.SID, x.LocalPreference, x.MED = a.NextHop, a.SRv6.SID, a.LocalPref, a.MED
@@ -126,16 +169,7 @@ func explainPath(g *bridge.BGP, vni rib.VNI, path *gobgp.Path, own map[bridge.RD
 			x.DPath = append(x.DPath, domain.ID.String())
 		}
 	}
-	if !path.Neighbor.IsValid() {
-		return x, path.NLRI.RD == (bridge.RD{}) || own[path.NLRI.RD]
-	}
-	u := bridge.Update{NLRI: path.NLRI, Label: path.Label, Attributes: path.Attributes, Neighbor: path.Neighbor}
-	for _, v := range g.ExplainImport(u) {
-		if v.VNI == vni || v.VNI == 0 {
-			x.Import = append(x.Import, verdict(v))
-		}
-	}
-	return x, len(x.Import) > 0
+	return x
 }
 
 func verdict(v bridge.Verdict) api.Verdict {

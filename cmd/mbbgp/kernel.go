@@ -63,12 +63,12 @@ func (d *daemon) explainKernel(vni rib.VNI, p netip.Prefix) *api.KernelRoute {
 	return &api.KernelRoute{Table: r.Table, Installed: r.Installed, Problem: r.Problem, NextHops: kernelHops(r.NextHops)}
 }
 
-// kernelState is what the HTTP server shows of the kernel's side.
+// kernelState is what is shown of the kernel's side.
 func (d *daemon) kernelState() api.Kernel {
 	i := d.kernel.Info()
 	k := api.Kernel{
 		Synced: i.Synced, Since: i.Since, Swept: i.Swept, NextHopObjects: i.Objects,
-		Tables: []api.KernelTable{}, NextHops: kernelHops(i.NextHops), Devices: []api.KernelDevice{},
+		NextHops: kernelHops(i.NextHops),
 		Counters: api.KernelCounters{
 			Installed: i.Counters.Installed, Removed: i.Counters.Removed, NextHops: i.Counters.NextHops,
 			Restored: i.Counters.Restored, Swept: i.Counters.Swept,
@@ -91,7 +91,7 @@ func (d *daemon) kernelState() api.Kernel {
 }
 
 func kernelHops(hops []kernel.NextHopInfo) []api.KernelNextHop {
-	list := []api.KernelNextHop{}
+	var list []api.KernelNextHop
 	for _, h := range hops {
 		list = append(list, api.KernelNextHop{
 			Kind: h.Kind, Target: h.Target, VNI: h.VNI, RouterMAC: h.MAC, Label: h.Label, ID: h.ID,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os/signal"
 	"syscall"
@@ -22,18 +23,18 @@ func runCommand() *cobra.Command {
                    it over ('kernel.cleanup: true' removes it instead).
   SIGUSR1          drain: withdraw what was announced on both sides, forward for
                    'kernel.drain' longer, remove everything from the kernel and
-                   end. SIGTERM cuts the wait short.
+                   end. SIGTERM cuts the wait short. 'mbbgp drain' does the same.
 
 The exit code is 0 then. 'mbbgp cleanup' removes later what has stayed.
 
 BGP neighbors are configured before hypervisors may connect. If VNIs originate
 prefixes, hypervisors also wait for the fabric to offer them, up to the
-configuration's 'bgp.settle'. Metrics, health, the tables, and what 'mbbgp
-explain' and 'mbbgp show' ask for are served on its 'http' address.`,
+configuration's 'bgp.settle'. Metrics, health and the tables are served on its
+'http' address, and 'api' is where the other commands reach it.`,
 		Example: `  mbbgp run -c mbbgp.yaml
   mbbgp run -c mbbgp.yaml --log-level debug --log-format text
   curl http://127.0.0.1:4712/readyz
-  systemctl kill --signal USR1 mbbgp    drain it`,
+  mbbgp drain`,
 	}
 	path := configFile(c)
 	logging := addLogFlags(c)
@@ -52,6 +53,9 @@ explain' and 'mbbgp show' ask for are served on its 'http' address.`,
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGUSR1)
 		defer stop()
+		ctx, d.operator.drain = context.WithCancel(ctx)
+		defer d.operator.drain()
+		d.operator.log = log
 		err = d.Run(ctx)
 		drain := ctx.Err() != nil && c.Context().Err() == nil
 		return errors.Join(err, leave(c.Context(), cfg, drain, log.of(config.LogKernel)))

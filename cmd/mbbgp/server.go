@@ -44,6 +44,7 @@ either. It needs no configuration file.`,
 		if err != nil {
 			return err
 		}
+		d.operator.log = log
 		if err := d.Run(c.Context()); err != nil {
 			return fmt.Errorf("server: %w", err)
 		}

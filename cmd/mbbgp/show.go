@@ -8,131 +8,152 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"mbbgp/plugin/api"
+	pb "mbbgp/plugin/api/v1"
 )
 
 func showCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Show what a running bridge knows",
-		Long: `Show what a running bridge knows. It is asked over HTTP, where its configuration
-says (http).`,
-		Example: `  mbbgp show neighbors
-  mbbgp show policy --http 192.0.2.1:4712
-  mbbgp show kernel --vni 200
+		Long: `Show what a running bridge knows. It is asked through its socket, or over TCP with
+a certificate, where its configuration says (api).
+
+With -j the answer is JSON whose names stay: those of plugin/api/v1/mbbgp.proto.
+Lists are arrays.`,
+		Example: `  mbbgp show vnis
+  mbbgp show routes --vni 200 --prefix 10.0.0.0/8
+  mbbgp show peers --watch
   mbbgp show neighbors -j | jq '.[].state'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(showPolicyCommand(), showNeighborsCommand(), showKernelCommand())
+	c.AddCommand(showVNIsCommand(), showRoutesCommand(), showPeersCommand(), showKernelCommand(), showBGPCommand(),
+		showPolicyCommand(), showNeighborsCommand())
 	return c
 }
 
-func showPolicyCommand() *cobra.Command {
+// vniFlag is a list of VNIs on the command line.
+type vniFlag []uint32
+
+func addVNIFlag(c *cobra.Command, a *asking, usage string) *vniFlag {
+	f := &vniFlag{}
+	c.Flags().Var(f, "vni", usage)
+	_ = c.RegisterFlagCompletionFunc("vni", a.completeVNIs)
+	return f
+}
+
+// Set reads a VNI, or several with commas.
+func (f *vniFlag) Set(text string) error {
+	for _, one := range strings.Split(text, ",") {
+		vni, err := api.ParseVNI(one)
+		if err != nil {
+			return err
+		}
+		*f = append(*f, uint32(vni))
+	}
+	return nil
+}
+
+// String returns the VNIs with commas.
+func (f *vniFlag) String() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint([]uint32(*f)), " ", ","), "[]")
+}
+
+// Type is the word that help shows.
+func (f *vniFlag) Type() string { return "vni" }
+
+func showVNIsCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "policy",
-		Short: "Show the rules of all VNIs and what they matched",
-		Long: `Show the rules of all VNIs, in the order in which they are asked, with how many
-routes each matched and refused since the start. What changes is judged again,
-so one route may count more than once.`,
-		Example: `  mbbgp show policy
-  mbbgp show policy -j | jq '.[] | select(.refused > 0)'`,
+		Use:   "vnis",
+		Short: "Show the VNIs",
+		Long: `Show the VNIs that are configured, have routes, or are read by somebody. IMPORTED
+are routes from BGP, EXPORTED those to BGP; READERS are the sessions that
+subscribe to the VNI, BGP, the kernel and watches.`,
+		Example: `  mbbgp show vnis
+  mbbgp show vnis -j | jq '.[] | {vni, prefixes}'`,
 		Args: cobra.NoArgs,
 	}
-	asks := addAskFlags(c)
+	w := addWatchFlags(c)
+	vnis := addVNIFlag(c, w.asking, "this `VNI` only, 0 to 4294967295; may be given more than once, or as a list with commas")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		var rules []api.PolicyRule
-		return asks.answer(c.Context(), c.OutOrStdout(), api.PolicyPath, nil, &rules, func(w io.Writer) { printPolicy(w, rules) })
+		return show(c, w, pb.BridgeClient.ListVNIs, &pb.ListVNIsRequest{Vnis: *vnis, Every: w.interval()}, shown[pb.ListVNIsResponse]{
+			text: printVNIs,
+			json: func(r *pb.ListVNIsResponse) []byte { return jsonList(r.GetVnis()) },
+		})
 	}
 	return c
 }
 
-func printPolicy(w io.Writer, rules []api.PolicyRule) {
-	if len(rules) == 0 {
-		printf(w, "no VNI has rules\n")
-		return
-	}
+func printVNIs(w io.Writer, r *pb.ListVNIsResponse) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	printf(t, "VNI\tDIRECTION\tRULE\tMATCHED\tREFUSED\tTHEN\tWHEN\tSET\n")
-	for _, r := range rules {
-		printf(t, "%d\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", r.VNI, r.Direction, r.Name, r.Matched, r.Refused, r.Then, r.When, dash(r.Set))
+	printf(t, "VNI\tNAME\tFABRIC\tPREFIXES\tNEXT HOPS\tIMPORTED\tEXPORTED\tREADERS\tTABLE\tGATEWAY\n")
+	for _, v := range r.GetVnis() {
+		fabric, table := "-", "-"
+		if v.GetConfigured() {
+			fabric = v.GetFamily() + "/" + v.GetEncapsulation()
+		}
+		if v.GetTable() != 0 {
+			table = fmt.Sprint(v.GetTable())
+		}
+		printf(t, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.GetVni(), dash(v.GetName()), fabric, v.GetPrefixes(), v.GetNextHops(),
+			v.GetImported(), v.GetExported(), v.GetReaders(), table, dash(v.GetGateway()))
 	}
 	_ = t.Flush() // to memory
 }
 
-func showNeighborsCommand() *cobra.Command {
+func showPeersCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "neighbors",
-		Short: "Show the BGP neighbors",
-		Long: `Show the BGP neighbors with the families that both ends speak. A family with a
-"+" behind it has had its End-of-RIB: the neighbor has said all that it has.`,
-		Example: `  mbbgp show neighbors
-  mbbgp show neighbors -j | jq '.[] | {address, state, lastError}'`,
+		Use:   "peers",
+		Short: "Show the MetalBond sessions and the BGP neighbors",
+		Long: `Show the MetalBond sessions of both kinds, with hypervisors (client) and with
+servers that this bridge is a client of (server), and the BGP neighbors. ROUTES
+are those that the peer announces (of BGP: that are imported), BEHIND changes
+that it has not been sent.`,
+		Example: `  mbbgp show peers --watch
+  mbbgp show peers -j | jq '.[] | select(.established | not) | .peer'`,
 		Args: cobra.NoArgs,
 	}
-	asks := addAskFlags(c)
+	w := addWatchFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		var list []api.Neighbor
-		return asks.answer(c.Context(), c.OutOrStdout(), api.NeighborsPath, nil, &list, func(w io.Writer) { printNeighbors(w, list, time.Now()) })
+		return show(c, w, pb.BridgeClient.ListPeers, &pb.ListPeersRequest{Every: w.interval()}, shown[pb.ListPeersResponse]{
+			text: func(w io.Writer, r *pb.ListPeersResponse) { printPeers(w, r.GetPeers(), time.Now()) },
+			json: func(r *pb.ListPeersResponse) []byte { return jsonList(r.GetPeers()) },
+		})
 	}
 	return c
 }
 
-func printNeighbors(w io.Writer, list []api.Neighbor, now time.Time) {
+func printPeers(w io.Writer, list []*pb.Peer, now time.Time) {
 	if len(list) == 0 {
-		printf(w, "no BGP neighbors\n")
+		printf(w, "no peers\n")
 		return
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	printf(t, "NEIGHBOR\tAS\tSTATE\tFOR\tIMPORTED\tFAMILIES\tREMARK\n")
-	for i := range list {
-		n := &list[i]
-		age := "-"
-		if n.Established() {
-			age = now.Sub(n.Since).Truncate(time.Second).String()
+	printf(t, "PROTOCOL\tROLE\tPEER\tSTATE\tFOR\tROUTES\tHELD\tBEHIND\tREFUSED\tVNIS\tREMARK\n")
+	for _, p := range list {
+		var vnis []string
+		for _, vni := range p.GetVnis() {
+			vnis = append(vnis, fmt.Sprint(vni))
 		}
-		imported := fmt.Sprint(n.Routes)
-		if n.MaxRoutes > 0 {
-			imported += fmt.Sprintf(" of %d", n.MaxRoutes)
+		remark := ""
+		if !p.GetEstablished() {
+			remark = p.GetLastError()
 		}
-		printf(t, "%v\t%d\t%s\t%s\t%s\t%s\t%s\n", n.Address, n.ASN, n.State, age, imported, dash(familiesOf(n)), dash(remark(n)))
+		printf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", p.GetProtocol(), p.GetRole(), p.GetPeer(), p.GetState(), age(p.GetSince(), now),
+			p.GetRoutes(), p.GetHeld(), p.GetBehind(), p.GetRefused(), dash(strings.Join(vnis, " ")), dash(remark))
 	}
 	_ = t.Flush() // to memory
 }
 
-func familiesOf(n *api.Neighbor) string {
-	var all []string
-	for _, f := range n.Families {
-		name := f.Family
-		if f.EndOfRIB {
-			name += "+"
-		}
-		all = append(all, name)
+// age is how long something is so.
+func age(since *timestamppb.Timestamp, now time.Time) string {
+	if since == nil {
+		return "-"
 	}
-	return strings.Join(all, " ")
-}
-
-// remark says what else is worth knowing of a neighbor.
-func remark(n *api.Neighbor) string {
-	var all []string
-	if n.Description != "" {
-		all = append(all, n.Description)
-	}
-	for _, f := range n.Stale {
-		word := "stale"
-		if f.LongLived {
-			word = "long-lived stale"
-		}
-		all = append(all, f.Family+" "+word)
-	}
-	if n.Refused > 0 {
-		all = append(all, fmt.Sprintf("%d refused by max-prefixes", n.Refused))
-	}
-	if !n.Established() && n.LastError != "" {
-		all = append(all, n.LastError)
-	}
-	return strings.Join(all, "; ")
+	return now.Sub(since.AsTime()).Truncate(time.Second).String()
 }
 
 func dash(s string) string {

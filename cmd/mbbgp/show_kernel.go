@@ -3,14 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"mbbgp/plugin/api"
+	pb "mbbgp/plugin/api/v1"
 )
 
 func showKernelCommand() *cobra.Command {
@@ -29,122 +28,115 @@ a route of somebody else has our metric and stays. -j shows all devices.`,
   mbbgp show kernel -j | jq '.devices[] | select(.ok | not)'`,
 		Args: cobra.NoArgs,
 	}
-	vni := c.Flags().String("vni", "", "this `VNI` only, 0 to 4294967295, and what all have in common")
-	asks := addAskFlags(c)
+	w := addWatchFlags(c)
+	vnis := addVNIFlag(c, w.asking, "this `VNI` only, 0 to 4294967295, and what all have in common; may be given more than once, or as a list with commas")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		query := url.Values{}
-		if c.Flags().Changed("vni") {
-			if _, err := api.ParseVNI(*vni); err != nil {
-				return usageError{fmt.Errorf("--vni: %w", err)}
-			}
-			query.Set("vni", *vni)
-		}
-		var k api.Kernel
-		return asks.answer(c.Context(), c.OutOrStdout(), api.KernelPath, query, &k, func(w io.Writer) { printKernel(w, &k, time.Now()) })
+		return show(c, w, pb.BridgeClient.GetKernel, &pb.GetKernelRequest{Vnis: *vnis, Every: w.interval()}, shown[pb.GetKernelResponse]{
+			text: func(w io.Writer, k *pb.GetKernelResponse) { printKernel(w, k, time.Now()) },
+			json: func(k *pb.GetKernelResponse) []byte { return jsonOf(k) },
+		})
 	}
 	return c
 }
 
-func printKernel(w io.Writer, k *api.Kernel, now time.Time) {
+func printKernel(w io.Writer, k *pb.GetKernelResponse, now time.Time) {
 	printf(w, "%s\n\n", kernelSummary(k, now))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	printf(t, "VNI\tTABLE\tVRF\tROUTES\tUNCLAIMED\tPENDING\tCONFLICTS\tNAT RANGES\tLAST ERROR\n")
-	for _, x := range k.Tables {
-		printf(t, "%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", x.VNI, x.Table, dash(x.VRF), x.Routes, x.Unclaimed, x.Pending, x.Conflicts, x.Steered, dash(x.LastError))
+	for _, x := range k.GetTables() {
+		printf(t, "%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", x.GetVni(), x.GetTable(), dash(x.GetVrf()), x.GetRoutes(), x.GetUnclaimed(), x.GetPending(), x.GetConflicts(), x.GetSteeredRanges(), dash(x.GetLastError()))
 	}
-	if len(k.NextHops) > 0 {
+	if len(k.GetNextHops()) > 0 {
 		printf(t, "\nNEXT HOP\tKIND\tROUTES\tUNDERLAY\n")
-		for i := range k.NextHops {
-			x := &k.NextHops[i]
-			printf(t, "%s\t%s\t%d\t%s\n", hopTarget(x), x.Kind, x.Routes, underlay(x))
+		for _, x := range k.GetNextHops() {
+			printf(t, "%s\t%s\t%d\t%s\n", hopTarget(x), x.GetKind(), x.GetRoutes(), underlay(x))
 		}
 	}
 	bad := 0
-	for _, x := range k.Devices {
-		if x.OK {
+	for _, x := range k.GetDevices() {
+		if x.GetOk() {
 			continue
 		}
 		if bad++; bad == 1 {
 			printf(t, "\nDEVICE\tKIND\tVNI\tPROBLEM\n")
 		}
 		of := "-"
-		if x.VNI != 0 {
-			of = fmt.Sprint(x.VNI)
+		if x.GetVni() != 0 {
+			of = fmt.Sprint(x.GetVni())
 		}
-		printf(t, "%s\t%s\t%s\t%s\n", x.Name, x.Kind, of, x.Problem)
+		printf(t, "%s\t%s\t%s\t%s\n", x.GetName(), x.GetKind(), of, x.GetProblem())
 	}
 	_ = t.Flush() // to memory
-	if bad == 0 && len(k.Devices) > 0 {
-		printf(w, "\ndevices, addresses, rules and segments: %d, all as they should be\n", len(k.Devices))
+	if bad == 0 && len(k.GetDevices()) > 0 {
+		printf(w, "\ndevices, addresses, rules and segments: %d, all as they should be\n", len(k.GetDevices()))
 	}
 }
 
 // kernelSummary is the state of the whole in a line.
-func kernelSummary(k *api.Kernel, now time.Time) string {
+func kernelSummary(k *pb.GetKernelResponse, now time.Time) string {
 	parts := []string{"not in step with the tables"}
-	if k.Synced {
-		parts[0] = "in step with the tables for " + now.Sub(k.Since).Truncate(time.Second).String()
+	if k.GetSynced() {
+		parts[0] = "in step with the tables for " + age(k.GetSince(), now)
 	}
-	if !k.NextHopObjects {
+	if !k.GetNextHopObjects() {
 		parts = append(parts, "no next hop objects")
 	}
-	if !k.Swept {
+	if !k.GetSwept() {
 		parts = append(parts, "routes of an earlier run stay until they are claimed or settle is over")
 	}
-	if n := k.Counters.Restored; n > 0 {
+	if n := k.GetCounters().GetRestored(); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d restored", n))
 	}
 	return strings.Join(parts, "; ")
 }
 
 // hopTarget is where a next hop leads to, with what it needs beside an address.
-func hopTarget(x *api.KernelNextHop) string {
-	if !x.Target.IsValid() {
+func hopTarget(x *pb.KernelNextHop) string {
+	if x.GetTarget() == "" {
 		return "-"
 	}
-	text := x.Target.String()
-	if x.VNI != 0 {
-		text += fmt.Sprintf(" vni %d", x.VNI)
+	text := x.GetTarget()
+	if x.GetVni() != 0 {
+		text += fmt.Sprintf(" vni %d", x.GetVni())
 	}
-	if x.Label != 0 {
-		text += fmt.Sprintf(" label %d", x.Label)
+	if x.GetLabel() != 0 {
+		text += fmt.Sprintf(" label %d", x.GetLabel())
 	}
-	if x.RouterMAC != "" {
-		text += " mac " + x.RouterMAC
+	if x.GetRouterMac() != "" {
+		text += " mac " + x.GetRouterMac()
 	}
 	return text
 }
 
 // underlay is the way to a next hop.
-func underlay(x *api.KernelNextHop) string {
+func underlay(x *pb.KernelNextHop) string {
 	switch {
-	case !x.Target.IsValid():
+	case x.GetTarget() == "":
 		return "-"
-	case !x.Reachable:
+	case !x.GetReachable():
 		return "unreachable"
-	case x.Gateway.IsValid():
-		return fmt.Sprintf("dev %s via %v", x.Device, x.Gateway)
+	case x.GetGateway() != "":
+		return fmt.Sprintf("dev %s via %s", x.GetDevice(), x.GetGateway())
 	}
-	return "dev " + x.Device
+	return "dev " + x.GetDevice()
 }
 
 // printKernelRoute is the kernel's part of an explanation.
-func printKernelRoute(w io.Writer, r *api.KernelRoute) {
+func printKernelRoute(w io.Writer, r *pb.KernelRoute) {
 	state := "installed"
 	switch {
-	case !r.Installed:
-		state = "not installed: " + r.Problem
-	case r.Problem != "":
-		state = "installed as it was before: " + r.Problem
+	case !r.GetInstalled():
+		state = "not installed: " + r.GetProblem()
+	case r.GetProblem() != "":
+		state = "installed as it was before: " + r.GetProblem()
 	}
-	printf(w, "\nKernel\n  table %d, %s\n", r.Table, state)
-	for i := range r.NextHops {
-		x := &r.NextHops[i]
+	printf(w, "\nKernel\n  table %d, %s\n", r.GetTable(), state)
+	for _, x := range r.GetNextHops() {
 		printf(w, "  via %s\n", hopTarget(x))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		printf(t, "    kind\t%s\n", x.Kind)
-		if x.ID != 0 {
-			printf(t, "    next hop object\t%d\n", x.ID)
+		printf(t, "    kind\t%s\n", x.GetKind())
+		if x.GetId() != 0 {
+			printf(t, "    next hop object\t%d\n", x.GetId())
 		}
 		printf(t, "    underlay\t%s\n", underlay(x))
 		_ = t.Flush() // to memory

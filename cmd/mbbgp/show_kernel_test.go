@@ -1,35 +1,35 @@
 package main
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"mbbgp/plugin/api"
+	pb "mbbgp/plugin/api/v1"
 )
 
 func TestKernelReads(t *testing.T) {
 	now := time.Unix(1000, 0)
-	k := &api.Kernel{
-		Synced: true, Since: now.Add(-90 * time.Second), NextHopObjects: true,
-		Tables: []api.KernelTable{
-			{VNI: 100, Table: 254, Routes: 12, Steered: 3},
-			{VNI: 200, Table: 200, VRF: "tenant-a", Routes: 3, Unclaimed: 1, Pending: 1, Conflicts: 2, LastError: "10.0.0.0/24: EINVAL"},
+	k := &pb.GetKernelResponse{
+		Synced: true, Since: timestamppb.New(now.Add(-90 * time.Second)), NextHopObjects: true,
+		Tables: []*pb.KernelTable{
+			{Vni: 100, Table: 254, Routes: 12, SteeredRanges: 3},
+			{Vni: 200, Table: 200, Vrf: "tenant-a", Routes: 3, Unclaimed: 1, Pending: 1, Conflicts: 2, LastError: "10.0.0.0/24: EINVAL"},
 		},
-		NextHops: []api.KernelNextHop{
-			{Kind: "overlay", Target: netip.MustParseAddr("2001:db8:1::1"), ID: 471000000, Routes: 3, Reachable: true, Device: "eth0", Gateway: netip.MustParseAddr("fe80::1")},
-			{Kind: "overlay", Target: netip.MustParseAddr("2001:db8:1::2"), Routes: 2},
-			{Kind: "vtep", Target: netip.MustParseAddr("192.0.2.9"), VNI: 200, RouterMAC: "02:00:c0:00:02:09", Label: 200, Routes: 1, Reachable: true, Device: "eth1"},
+		NextHops: []*pb.KernelNextHop{
+			{Kind: "overlay", Target: "2001:db8:1::1", Id: 471000000, Routes: 3, Reachable: true, Device: "eth0", Gateway: "fe80::1"},
+			{Kind: "overlay", Target: "2001:db8:1::2", Routes: 2},
+			{Kind: "vtep", Target: "192.0.2.9", Vni: 200, RouterMac: "02:00:c0:00:02:09", Label: 200, Routes: 1, Reachable: true, Device: "eth1"},
 			{Kind: "discard", Routes: 1},
 		},
-		Devices: []api.KernelDevice{
-			{Name: "overlay", Kind: "ip6tnl", OK: true},
-			{Name: "vx200", Kind: "vxlan", VNI: 200, Problem: "id 7, want 200"},
+		Devices: []*pb.KernelDevice{
+			{Name: "overlay", Kind: "ip6tnl", Ok: true},
+			{Name: "vx200", Kind: "vxlan", Vni: 200, Problem: "id 7, want 200"},
 		},
-		Counters: api.KernelCounters{Restored: 2},
+		Counters: &pb.KernelCounters{Restored: 2},
 	}
 	const want = `in step with the tables for 1m30s; routes of an earlier run stay until they are claimed or settle is over; 2 restored
 
@@ -63,11 +63,11 @@ vx200   vxlan  200  id 7, want 200
 }
 
 func TestExplanationSaysWhatIsInTheKernel(t *testing.T) {
-	e := &api.Explanation{VNI: 200, Configured: true, Prefix: netip.MustParsePrefix("10.1.0.7/32"), Kernel: &api.KernelRoute{
+	e := &pb.ExplainResponse{Vni: 200, Configured: true, Prefix: "10.1.0.7/32", Kernel: &pb.KernelRoute{
 		Table: 200, Problem: "EINVAL: Nexthop has invalid gateway",
-		NextHops: []api.KernelNextHop{
-			{Kind: "overlay", Target: netip.MustParseAddr("2001:db8:1::7"), ID: 471000000, Reachable: true, Device: "eth0"},
-			{Kind: "overlay", Target: netip.MustParseAddr("2001:db8:1::8")},
+		NextHops: []*pb.KernelNextHop{
+			{Kind: "overlay", Target: "2001:db8:1::7", Id: 471000000, Reachable: true, Device: "eth0"},
+			{Kind: "overlay", Target: "2001:db8:1::8"},
 		},
 	}}
 	const want = `

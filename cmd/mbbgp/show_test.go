@@ -1,38 +1,40 @@
 package main
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"mbbgp/plugin/api"
+	pb "mbbgp/plugin/api/v1"
 )
 
 func TestExplanationReads(t *testing.T) {
 	preferred := uint32(200)
-	e := &api.Explanation{
-		VNI: 200, Configured: true, Prefix: netip.MustParsePrefix("10.1.0.7/32"),
-		NextHops: []api.ExplainedHop{
+	e := &pb.ExplainResponse{
+		Vni: 200, Configured: true, Prefix: "10.1.0.7/32",
+		NextHops: []*pb.ExplainedNextHop{
 			{
-				Target: netip.MustParseAddr("2001:db8:1::7"), Type: "nat", NATFrom: 1024, NATTo: 2048, Visible: true,
-				Claims: []api.Claim{{Source: "client", Name: "[2001:db8::5]:40000", Preference: 200}, {Source: "bgp", Name: "192.0.2.9", Preference: 108}},
-				Export: api.Verdict{Reason: "next-hop-type", Detail: "10.1.0.7/32 by 2001:db8:1::7#nat#1024#2048 from client"},
+				NextHop: &pb.NextHop{Target: "2001:db8:1::7", Type: "nat", NatFrom: 1024, NatTo: 2048}, Visible: true,
+				Claims: []*pb.Claim{{Source: "client", Name: "[2001:db8::5]:40000", Preference: 200}, {Source: "bgp", Name: "192.0.2.9", Preference: 108}},
+				Export: &pb.Verdict{Reason: "next-hop-type", Detail: "10.1.0.7/32 by 2001:db8:1::7#nat#1024#2048 from client"},
 			},
 			{
-				Target: netip.MustParseAddr("2001:db8:f::100"), TargetVNI: 100, Type: "standard",
-				Claims: []api.Claim{{Source: "leaked", Name: "vni 100", Preference: 50}},
-				Export: api.Verdict{Reason: "not-preferred"},
+				NextHop: &pb.NextHop{Target: "2001:db8:f::100", TargetVni: 100, Type: "standard"},
+				Claims:  []*pb.Claim{{Source: "leaked", Name: "vni 100", Preference: 50}},
+				Export:  &pb.Verdict{Reason: "not-preferred"},
 			},
 		},
-		Paths: []api.ExplainedBGP{
+		Paths: []*pb.BGPPath{
 			{
-				Kind: "vpn", NLRI: "192.0.2.9:1:10.1.0.7/32", Neighbor: netip.MustParseAddr("192.0.2.9"), Best: true, Stale: true,
-				NextHop: netip.MustParseAddr("2001:db8:2::1"), SID: netip.MustParseAddr("2001:db8:2:1:100::"), Label: 3,
+				Kind: "vpn", Nlri: "192.0.2.9:1:10.1.0.7/32", Neighbor: "192.0.2.9", Best: true, Stale: true,
+				NextHop: "2001:db8:2::1", Sid: "2001:db8:2:1:100::", Label: 3,
 				RouteTargets: []string{"target:65000:200"}, DPath: []string{"65001:1"}, LocalPreference: &preferred,
-				Import: []api.Verdict{{Accepted: true, NextHop: "2001:db8:2:1:100::"}, {Accepted: true, NextHop: "2001:db8:f::200", Via: "198.51.100.9 (label 16)"}},
+				Import: []*pb.Verdict{{Accepted: true, NextHop: "2001:db8:2:1:100::"}, {Accepted: true, NextHop: "2001:db8:f::200", Via: "198.51.100.9 (label 16)"}},
 			},
 		},
 	}
@@ -84,9 +86,9 @@ BGP
   no path
 `
 	var got strings.Builder
-	printExplanation(&got, &api.Explanation{
-		VNI: 100, Configured: true, NotAsked: true, Prefix: netip.MustParsePrefix("0.0.0.0/0"),
-		Originated: &api.Originated{Present: true}, Aggregate: &api.Aggregate{Exported: true, Contributors: 2},
+	printExplanation(&got, &pb.ExplainResponse{
+		Vni: 100, Configured: true, NotAsked: true, Prefix: "0.0.0.0/0",
+		Originated: &pb.Originated{Present: true}, Aggregate: &pb.Aggregate{Exported: true, Contributors: 2},
 	})
 	if got.String() != want {
 		t.Error(cmp.Diff(want, got.String()))
@@ -100,14 +102,14 @@ func TestNeighborsRead(t *testing.T) {
 2001:db8::99  65000  active       -       0          -            hold timer expired
 `
 	var got strings.Builder
-	printNeighbors(&got, []api.Neighbor{
+	printNeighbors(&got, []*pb.Neighbor{
 		{
-			Address: netip.MustParseAddr("192.0.2.9"), ASN: 65001, Description: "leaf 9", State: "established", Since: now.Add(-time.Hour - 5*time.Second),
+			Address: "192.0.2.9", Asn: 65001, Description: "leaf 9", State: "established", Since: timestamppb.New(now.Add(-time.Hour - 5*time.Second)),
 			Routes: 10, MaxRoutes: 100, Refused: 2, LastError: "of long ago",
-			Families: []api.NeighborFamily{{Family: "evpn", EndOfRIB: true}, {Family: "vpnv4"}},
-			Stale:    []api.StaleFamily{{Family: "vpnv4", LongLived: true}},
+			Families: []*pb.NeighborFamily{{Family: "evpn", EndOfRib: true}, {Family: "vpnv4"}},
+			Stale:    []*pb.StaleFamily{{Family: "vpnv4", LongLived: true}},
 		},
-		{Address: netip.MustParseAddr("2001:db8::99"), ASN: 65000, State: "active", LastError: "hold timer expired"},
+		{Address: "2001:db8::99", Asn: 65000, State: "active", LastError: "hold timer expired"},
 	}, now)
 	if got.String() != want {
 		t.Error(cmp.Diff(want, got.String()))
@@ -120,11 +122,77 @@ func TestPolicyReads(t *testing.T) {
 200  export     rule-1   3        0        continue  everything                 communities 65001:200
 `
 	var got strings.Builder
-	printPolicy(&got, []api.PolicyRule{
-		{VNI: 200, Direction: "import", Name: "private", When: "prefixes 10.0.0.0/8 le 32", Then: "refuse", Matched: 12, Refused: 12},
-		{VNI: 200, Direction: "export", Name: "rule-1", When: "everything", Set: "communities 65001:200", Then: "continue", Matched: 3},
+	printPolicy(&got, []*pb.PolicyRule{
+		{Vni: 200, Direction: "import", Name: "private", When: "prefixes 10.0.0.0/8 le 32", Then: "refuse", Matched: 12, Refused: 12},
+		{Vni: 200, Direction: "export", Name: "rule-1", When: "everything", Set: "communities 65001:200", Then: "continue", Matched: 3},
 	})
 	if got.String() != want {
 		t.Error(cmp.Diff(want, got.String()))
+	}
+}
+
+func TestPeersRead(t *testing.T) {
+	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	const want = `PROTOCOL   ROLE      PEER                 STATE        FOR    ROUTES  HELD  BEHIND  REFUSED  VNIS     REMARK
+metalbond  client    [2001:db8::5]:40000  established  1m30s  3       0     7       1        100 200  -
+metalbond  server    a.example:4711       down         2s     0       9     0       0        100      connection refused
+bgp        external  192.0.2.9            active       -      0       0     0       0        -        -
+`
+	var got strings.Builder
+	printPeers(&got, []*pb.Peer{
+		{
+			Protocol: "metalbond", Role: "client", Peer: "[2001:db8::5]:40000", State: "established", Established: true, Since: timestamppb.New(now.Add(-90 * time.Second)),
+			Routes: 3, Behind: 7, Refused: 1, Vnis: []uint32{100, 200}, LastError: "of long ago",
+		},
+		{Protocol: "metalbond", Role: "server", Peer: "a.example:4711", State: "down", Since: timestamppb.New(now.Add(-2 * time.Second)), Held: 9, Vnis: []uint32{100}, LastError: "connection refused"},
+		{Protocol: "bgp", Role: "external", Peer: "192.0.2.9", State: "active"},
+	}, now)
+	if got.String() != want {
+		t.Error(cmp.Diff(want, got.String()))
+	}
+}
+
+func TestLongListIsAlignedAsItComes(t *testing.T) {
+	const want = `   VNI  PREFIX
+*  7    10.0.0.0/8
+   200  10.1.0.0/16
+*  4294967295  10.2.0.0/16
+*  8           10.3.0.0/16
+`
+	var got strings.Builder
+	r := newRows(&got, false, "", "VNI", "PREFIX")
+	for i, line := range [][]string{{"*", "7", "10.0.0.0/8"}, {"", "200", "10.1.0.0/16"}, {"*", "4294967295", "10.2.0.0/16"}, {"*", "8", "10.3.0.0/16"}} {
+		r.add(&pb.Route{}, line...)
+		if i%2 == 1 {
+			if err := r.flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := r.end(); err != nil || got.String() != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, got.String()))
+	}
+}
+
+func TestJSONHasEveryFieldByItsName(t *testing.T) {
+	med := uint32(0)
+	for _, row := range []struct {
+		m    proto.Message
+		want string
+	}{
+		{&pb.PolicyRule{When: `a "<b>" & c`, Matched: 1 << 60}, `{"vni":0,"direction":"","name":"","when":"a \"<b>\" & c","set":"","then":"","matched":1152921504606846976,"refused":0}`},
+		{&pb.GetStatusResponse{Started: timestamppb.New(time.Unix(1, 5000)), Conditions: []*pb.Condition{{Name: "x", Ok: true}, {}}},
+			`{"version":"","started":"1970-01-01T00:00:01.000005Z","ready":false,"conditions":[{"name":"x","ok":true,"detail":""},{"name":"","ok":false,"detail":""}]}`},
+		{&pb.KernelCounters{Failed: map[string]uint64{"EINVAL": 2, "EEXIST": 1}, ScanSeconds: 0.5},
+			`{"installed":0,"removed":0,"nextHops":0,"restored":0,"swept":0,"failed":{"EEXIST":1,"EINVAL":2},"resyncs":{},"scanSeconds":0.5}`},
+		{&pb.BGPPath{Med: &med, RouteTargets: []string{"a"}},
+			`{"kind":"","nlri":"","neighbor":"","best":false,"stale":false,"nextHop":"","label":0,"sid":"","routeTargets":["a"],"siteOfOrigin":[],"communities":[],"largeCommunities":[],"dPath":[],"med":0,"import":[],"prefix":""}`},
+	} {
+		if got := string(jsonOf(row.m)); got != row.want {
+			t.Errorf("got  %s\nwant %s", got, row.want)
+		}
+		if err := protojson.Unmarshal(jsonOf(row.m), proto.Clone(row.m)); err != nil {
+			t.Errorf("protobuf does not read it: %v", err)
+		}
 	}
 }

@@ -10,28 +10,54 @@ import (
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
 	"mbbgp/plugin/metalbond"
+	"mbbgp/rib"
 )
 
 // settle is how long a neighbor or server that does not come up keeps the
 // process from being ready. After that, the others are worth serving.
 const settle = time.Minute
 
-// state is what the HTTP server shows of the daemon.
+// state is what the servers of metrics and of the API show of the daemon.
 func (d *daemon) state() api.State {
 	s := api.State{
 		Version:   buildVersion(),
+		Started:   d.begun,
 		Table:     d.table,
+		VNIs:      d.networks,
 		Sessions:  d.sessions,
 		Neighbors: d.neighbors,
 		Counters:  d.counters,
 		Ready:     d.conditions,
 		Policy:    d.policy,
 		Explain:   d.explain,
+		Static:    d.static,
+		Operator:  &d.operator,
+	}
+	if d.speaker != nil {
+		s.Paths = d.paths
 	}
 	if d.kernel != nil {
 		s.Kernel = d.kernelState
 	}
 	return s
+}
+
+// networks are the configured VNIs.
+func (d *daemon) networks() []api.VNI {
+	counted := make(map[rib.VNI]bridge.VNIStats)
+	for _, v := range d.bridge.BGP().Stats().VNIs {
+		counted[v.VNI] = v
+	}
+	var list []api.VNI
+	for i := range d.vnis {
+		v := &d.vnis[i]
+		s := counted[rib.VNI(v.VNI)]
+		list = append(list, api.VNI{
+			VNI: rib.VNI(v.VNI), Name: v.Name, Family: v.Family.String(), Encapsulation: v.Encapsulation.String(),
+			Gateway: v.Gateway, Table: v.Table, Imported: s.Imported.Routes, Exported: s.Exported.Routes,
+		})
+	}
+	return list
 }
 
 func (d *daemon) sessions() []api.Session {
@@ -60,7 +86,12 @@ func session(s metalbond.SessionInfo) api.Session {
 	}
 	return api.Session{
 		Peer:        peer,
+		Name:        s.Peer,
 		Server:      s.Server,
+		State:       s.State.String(),
+		Since:       s.Since,
+		LastError:   s.LastError,
+		VNIs:        s.Subscriptions,
 		Established: s.State == metalbond.Established,
 		Keepalive:   s.Keepalive,
 		Routes:      s.Routes,
@@ -108,7 +139,6 @@ func neighbor(n gobgp.NeighborInfo, routes bridge.LimitStats) api.Neighbor {
 		Updates:     n.Updates,
 		Withdrawals: n.Withdrawals,
 		Restart:     int(n.Restart / time.Second),
-		Families:    []api.NeighborFamily{},
 	}
 	for _, f := range n.Families {
 		a.Families = append(a.Families, api.NeighborFamily{

@@ -1,14 +1,10 @@
 package api
 
 import (
-	"encoding/json"
-	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // gateway is the kernel's side of two VNIs.
@@ -69,47 +65,5 @@ func TestMetricsOfTheKernelFollowItsState(t *testing.T) {
 	}
 	if without := get(t, full(), "/metrics").Body.String(); strings.Contains(without, "mbbgp_kernel") {
 		t.Error("metrics of a kernel that is left alone")
-	}
-}
-
-func TestKernelIsShownOfAllVNIsOrOfOne(t *testing.T) {
-	s := State{Kernel: gateway}
-	read := func(path string) (k Kernel) {
-		t.Helper()
-		w := get(t, s, path)
-		if err := json.Unmarshal(w.Body.Bytes(), &k); err != nil || w.Code != http.StatusOK {
-			t.Fatalf("%s: %d %s: %v", path, w.Code, w.Body, err)
-		}
-		return k
-	}
-	options := cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
-	if diff := cmp.Diff(gateway(), read("/kernel.json"), options); diff != "" {
-		t.Errorf("all (-is +shown):\n%s", diff)
-	}
-	all, want := gateway(), gateway()
-	want.Tables, want.NextHops, want.Devices = all.Tables[:1], all.NextHops[:2], []KernelDevice{all.Devices[0], all.Devices[2], all.Devices[3]}
-	if diff := cmp.Diff(want, read("/kernel.json?vni=100"), options); diff != "" {
-		t.Errorf("VNI 100 (-is +shown):\n%s", diff)
-	}
-	if k := read("/kernel.json?vni=7"); k.Tables == nil || len(k.Tables) != 0 {
-		t.Errorf("VNI 7 has tables %v", k.Tables)
-	}
-}
-
-func TestKernelThatIsLeftAloneOrAskedWronglyIsAnError(t *testing.T) {
-	for _, row := range []struct {
-		state State
-		path  string
-		code  int
-		want  string
-	}{
-		{State{}, "/kernel.json", http.StatusNotFound, "the configuration has no kernel section"},
-		{State{Kernel: gateway}, "/kernel.json?vni=x", http.StatusBadRequest, `vni: "x" is not a VNI (0 to 4294967295)`},
-		{State{Kernel: gateway}, "/kernel.json?table=1", http.StatusBadRequest, `"table": unknown parameter, want vni`},
-	} {
-		w := get(t, row.state, row.path)
-		if got := Problem(w.Body.Bytes()).Error(); w.Code != row.code || got != row.want {
-			t.Errorf("%s: %d %s, want %d %s", row.path, w.Code, got, row.code, row.want)
-		}
 	}
 }

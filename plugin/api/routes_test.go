@@ -92,11 +92,11 @@ func TestRoutesHaveMetalbondsShape(t *testing.T) {
 }
 
 func TestRoutesParse(t *testing.T) {
-	odd := State{Version: `v1 "quoted"`, Table: fixed{7: {
+	odd := State{Version: `v1 "quoted"`, Table: fixed{rib.New(rib.Options{}), map[rib.VNI][]rib.RouteInfo{7: {
 		route("::/0", target("::1")),
 		route("0.0.0.0/0", target("2001:db8::")),
 		route("2001:db8::1/128", rib.NextHop{Target: netip.MustParseAddr("fd00::1%eth0")}),
-	}}}
+	}}}}
 	for name, s := range map[string]State{"nothing": {}, "something": full(), "odd addresses": odd} {
 		var fromJSON, fromYAML struct {
 			VNet map[string]map[string][]map[string]any `json:"vnet" yaml:"vnet"`

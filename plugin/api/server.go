@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -20,8 +19,6 @@ type Server struct {
 	state    *State
 	log      logrus.FieldLogger
 	listener net.Listener
-
-	explaining sync.Mutex // held by explain
 }
 
 // New returns a server for a listen address host:port that does nothing yet.
@@ -95,10 +92,6 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /routes.json", s.routes("application/json", writeJSON))
 	mux.HandleFunc("GET /routes.yaml", s.routes("text/yaml", writeYAML))
-	mux.HandleFunc("GET "+ExplainPath, s.explain)
-	mux.HandleFunc("GET "+PolicyPath, s.policy)
-	mux.HandleFunc("GET "+NeighborsPath, s.neighbors)
-	mux.HandleFunc("GET "+KernelPath, s.kernel)
 	return mux
 }
 
@@ -113,18 +106,20 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	var text strings.Builder
 	status := http.StatusOK
-	if s.state.Ready != nil {
-		for _, c := range s.state.Ready() {
-			word := "ok     "
-			if !c.OK {
-				word, status = "waiting", http.StatusServiceUnavailable
-			}
-			fmt.Fprintf(&text, "%s %s", word, c.Name)
-			if c.Detail != "" {
-				fmt.Fprintf(&text, ": %s", c.Detail)
-			}
-			text.WriteByte('\n')
+	conditions, ready := s.state.ready()
+	if !ready {
+		status = http.StatusServiceUnavailable
+	}
+	for _, c := range conditions {
+		word := "ok     "
+		if !c.OK {
+			word = "waiting"
 		}
+		fmt.Fprintf(&text, "%s %s", word, c.Name)
+		if c.Detail != "" {
+			fmt.Fprintf(&text, ": %s", c.Detail)
+		}
+		text.WriteByte('\n')
 	}
 	if text.Len() == 0 {
 		text.WriteString("ok\n")

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
@@ -21,13 +18,16 @@ import (
 	"mbbgp/rib"
 )
 
-// fixed is a table with fixed contents.
-type fixed map[rib.VNI][]rib.RouteInfo
+// fixed is a table that shows fixed contents.
+type fixed struct {
+	*rib.Table
+	routes map[rib.VNI][]rib.RouteInfo
+}
 
 func (f fixed) VNIs() []rib.VNI {
 	var list []rib.VNI
 	for _, vni := range []rib.VNI{7, 100} {
-		if _, ok := f[vni]; ok {
+		if _, ok := f.routes[vni]; ok {
 			list = append(list, vni)
 		}
 	}
@@ -35,11 +35,11 @@ func (f fixed) VNIs() []rib.VNI {
 }
 
 func (f fixed) Stats(vni rib.VNI) rib.Stats {
-	return rib.Stats{Prefixes: len(f[vni]), NextHops: len(f[vni]), Claims: len(f[vni]), Readers: 2, Version: 9}
+	return rib.Stats{Prefixes: len(f.routes[vni]), NextHops: len(f.routes[vni]), Claims: len(f.routes[vni]), Readers: 2, Version: 9}
 }
 
 func (f fixed) Walk(vni rib.VNI, visit func(rib.RouteInfo) bool) {
-	for _, r := range f[vni] {
+	for _, r := range f.routes[vni] {
 		if !visit(r) {
 			return
 		}
@@ -64,7 +64,7 @@ func full() State {
 	hidden.Visible = false
 	return State{
 		Version: "v1",
-		Table: fixed{
+		Table: fixed{rib.New(rib.Options{}), map[rib.VNI][]rib.RouteInfo{
 			100: {
 				route("2001:db8:1::/64", elsewhere),
 				route("10.0.0.0/24", balanced),
@@ -72,7 +72,7 @@ func full() State {
 				route("10.0.0.0/24", nat),
 			},
 			7: {},
-		},
+		}},
 		Sessions: func() []Session {
 			return []Session{
 				{Peer: "2001:db8::5", Established: true, Keepalive: 5 * time.Second, Routes: 3, FramesIn: 7, Refused: map[string]uint64{"own-gateway": 1}},
@@ -185,81 +185,6 @@ func TestReadyzNamesWhatIsMissing(t *testing.T) {
 	}
 	if w := get(t, s, "/healthz"); w.Code != http.StatusOK {
 		t.Errorf("healthz while not ready: %d", w.Code)
-	}
-}
-
-func TestInspectionsAnswerWithJSON(t *testing.T) {
-	explained := Explanation{
-		VNI: 200, Configured: true, Prefix: netip.MustParsePrefix("10.0.0.0/24"), NextHops: []ExplainedHop{},
-		Paths: []ExplainedBGP{{Kind: "vpn", NLRI: "192.0.2.9:1:10.0.0.0/24", Neighbor: netip.MustParseAddr("192.0.2.9"), Import: []Verdict{{Reason: "no-target"}}}},
-	}
-	s := full()
-	s.Policy = func() []PolicyRule { return []PolicyRule{{VNI: 200, Direction: "import", Name: "rule-1", Matched: 3}} }
-	s.Explain = func(vni rib.VNI, p netip.Prefix) (Explanation, error) {
-		if vni != 200 {
-			return Explanation{}, errors.New("BGP is not running")
-		}
-		if p != explained.Prefix {
-			t.Errorf("prefix %v", p)
-		}
-		return explained, nil
-	}
-	inspect := func(path string, into any) {
-		t.Helper()
-		w := get(t, s, path)
-		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
-			t.Errorf("%s: %d %s", path, w.Code, w.Header())
-		}
-		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
-			t.Errorf("%s: %v", path, err)
-		}
-	}
-	var e Explanation
-	inspect("/explain.json?vni=200&prefix=10.0.0.0/24", &e)
-	if diff := cmp.Diff(explained, e, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
-		t.Errorf("explained (-said +read):\n%s", diff)
-	}
-	var rules []PolicyRule
-	inspect("/policy.json", &rules)
-	if diff := cmp.Diff(s.Policy(), rules); diff != "" {
-		t.Errorf("rules (-said +read):\n%s", diff)
-	}
-	var neighbors []Neighbor
-	inspect("/neighbors.json", &neighbors)
-	if len(neighbors) != 1 || !neighbors[0].Established() || neighbors[0].Families[0].Family != "evpn" {
-		t.Errorf("neighbors %+v", neighbors)
-	}
-	if w := get(t, s, "/explain.json?vni=7&prefix=::/0"); w.Code != http.StatusServiceUnavailable || Problem(w.Body.Bytes()).Error() != "BGP is not running" {
-		t.Errorf("without BGP: %d %s", w.Code, w.Body)
-	}
-	for _, path := range []string{"/policy.json", "/neighbors.json"} {
-		if body := get(t, State{}, path).Body.String(); body != "[]\n" {
-			t.Errorf("%s of nothing: %q", path, body)
-		}
-	}
-}
-
-func TestBadParametersSayWhatIsAllowed(t *testing.T) {
-	s := full()
-	s.Explain = func(rib.VNI, netip.Prefix) (Explanation, error) { return Explanation{}, nil }
-	for path, want := range map[string]string{
-		"/explain.json":                                  `vni: "" is not a VNI (0 to 4294967295)`,
-		"/explain.json?vni=x&prefix=::/0":                `vni: "x" is not a VNI (0 to 4294967295)`,
-		"/explain.json?vni=4294967296&prefix=::/0":       `vni: "4294967296" is not a VNI (0 to 4294967295)`,
-		"/explain.json?vni=1&vni=2&prefix=::/0":          `vni: "1" and "2", want one`,
-		"/explain.json?vni=1":                            `prefix: "" is not a prefix, such as 10.1.0.0/24 or 2001:db8::/32`,
-		"/explain.json?vni=1&prefix=10.0.0.0/33":         `prefix: "10.0.0.0/33" is not a prefix, such as 10.1.0.0/24 or 2001:db8::/32`,
-		"/explain.json?vni=1&prefix=::ffff:10.0.0.0/120": `prefix: "::ffff:10.0.0.0/120" is not a prefix, such as 10.1.0.0/24 or 2001:db8::/32`,
-		"/explain.json?vni=1&prefix=10.0.0.1/24":         `prefix: 10.0.0.1/24 has bits behind its length, want 10.0.0.0/24`,
-		"/explain.json?vni=1&prefix=::/0&colour=green":   `"colour": unknown parameter, want vni and prefix`,
-		"/explain.json?vni=1&prefix=%zz":                 `invalid URL escape "%zz"`,
-		"/policy.json?vni=1":                             `"vni": unknown parameter, there are none`,
-		"/neighbors.json?address=192.0.2.1":              `"address": unknown parameter, there are none`,
-	} {
-		w := get(t, s, path)
-		if got := Problem(w.Body.Bytes()).Error(); w.Code != http.StatusBadRequest || got != want {
-			t.Errorf("%s: %d %s, want 400 %s", path, w.Code, got, want)
-		}
 	}
 }
 

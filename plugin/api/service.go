@@ -14,16 +14,28 @@ import (
 // service answers the calls of the management API.
 type service struct {
 	pb.UnimplementedBridgeServer
-	state *State
-	ended chan struct{} // closed when watches are to end
+	state      *State
+	ended      chan struct{} // closed when watches are to end
+	explaining chan struct{} // has room for those who explain
+	listing    chan struct{} // has room for those who list the paths of BGP
+	watches    watches
 }
 
 func newService(state *State) *service {
-	return &service{state: state, ended: make(chan struct{})}
+	return &service{
+		state:      state,
+		ended:      make(chan struct{}),
+		explaining: make(chan struct{}, 1),
+		listing:    make(chan struct{}, 2),
+		watches:    newWatches(),
+	}
 }
 
 // end ends all watches.
-func (s *service) end() { close(s.ended) }
+func (s *service) end() {
+	close(s.ended)
+	s.watches.close()
+}
 
 // errEnding is what a watch ends with when the process does.
 var errEnding = status.Error(codes.Unavailable, "the bridge is ending")

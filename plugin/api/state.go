@@ -16,6 +16,7 @@ type State struct {
 	Started time.Time // of the process
 
 	Table     table
+	VNIs      func() []VNI
 	Sessions  func() []Session
 	Neighbors func() []Neighbor
 	Counters  func() []Counter
@@ -24,6 +25,11 @@ type State struct {
 	Kernel    func() Kernel
 	Explain   func(rib.VNI, netip.Prefix) (Explanation, error) // fails while BGP cannot be asked
 
+	// Paths visits all paths of BGP, or with a VNI other than 0 those of it, until
+	// visit returns false; it fails while BGP cannot be asked.
+	Paths func(vni rib.VNI, visit func(*ExplainedBGP) bool) error
+
+	Static   *Static  // nil: no routes can be announced
 	Operator Operator // nil: nothing of it can be asked for
 }
 
@@ -31,13 +37,32 @@ type State struct {
 type table interface {
 	VNIs() []rib.VNI
 	Stats(rib.VNI) rib.Stats
+	Lookup(rib.VNI, netip.Prefix) []rib.RouteInfo
 	Walk(rib.VNI, func(rib.RouteInfo) bool)
+	NewReader(rib.VNI, rib.ReaderOptions) *rib.Reader
+}
+
+// VNI is a configured VNI.
+type VNI struct {
+	VNI           rib.VNI
+	Name          string
+	Family        string // in BGP
+	Encapsulation string // of the fabric
+	Gateway       netip.Addr
+	Table         uint32 // in the kernel; 0: none
+	Imported      int    // routes from BGP
+	Exported      int    // routes to BGP
 }
 
 // Session is a MetalBond session.
 type Session struct {
 	Peer        string // address or name, without the port that changes at each connection
+	Name        string // the same with the port
 	Server      bool   // the peer is a server, we are its client
+	State       string
+	Since       time.Time // of the state
+	LastError   string    // why the last connection to a server ended
+	VNIs        []rib.VNI // that the peer reads, or that we do of a server
 	Established bool
 	Keepalive   time.Duration // negotiated; 0 before that
 	Routes      int           // next hops that the peer announces
@@ -52,24 +77,24 @@ type Session struct {
 
 // Neighbor is a BGP neighbour.
 type Neighbor struct {
-	Address     netip.Addr       `json:"address"`
-	ASN         uint32           `json:"asn"`
-	LocalASN    uint32           `json:"localASN"`          // that we have towards it
-	RouterID    netip.Addr       `json:"routerID,omitzero"` // absent while not established
-	Description string           `json:"description,omitempty"`
-	Dynamic     bool             `json:"dynamic"` // accepted from a prefix
-	State       string           `json:"state"`
-	Since       time.Time        `json:"since,omitzero"` // when it was established; absent while it is not
-	Sessions    uint64           `json:"sessions"`       // how often a session with it was established
-	LastError   string           `json:"lastError,omitempty"`
-	Routes      int              `json:"routes"`                   // of the neighbour that the bridge imports
-	MaxRoutes   int              `json:"maxRoutes"`                // that it may import; 0: no limit
-	Refused     uint64           `json:"refused"`                  // since that limit was last clear
-	Updates     uint64           `json:"updates"`                  // best paths of the neighbour that the bridge was given
-	Withdrawals uint64           `json:"withdrawals"`              // withdrawals of them
-	Restart     int              `json:"restartSeconds,omitempty"` // how long it wants its routes kept over a restart
-	Families    []NeighborFamily `json:"families"`                 // that both ends speak
-	Stale       []StaleFamily    `json:"stale,omitempty"`
+	Address     netip.Addr
+	ASN         uint32
+	LocalASN    uint32     // that we have towards it
+	RouterID    netip.Addr // absent while not established
+	Description string
+	Dynamic     bool // accepted from a prefix
+	State       string
+	Since       time.Time // when it was established; absent while it is not
+	Sessions    uint64    // how often a session with it was established
+	LastError   string
+	Routes      int              // of the neighbour that the bridge imports
+	MaxRoutes   int              // that it may import; 0: no limit
+	Refused     uint64           // since that limit was last clear
+	Updates     uint64           // best paths of the neighbour that the bridge was given
+	Withdrawals uint64           // withdrawals of them
+	Restart     int              // how long it wants its routes kept over a restart
+	Families    []NeighborFamily // that both ends speak
+	Stale       []StaleFamily
 }
 
 // Established reports whether there is a session.
@@ -77,21 +102,21 @@ func (n *Neighbor) Established() bool { return !n.Since.IsZero() }
 
 // NeighborFamily is an address family that both ends of a session speak.
 type NeighborFamily struct {
-	Family          string `json:"family"`
-	EndOfRIB        bool   `json:"endOfRIB"`                   // the neighbour has said all it has
-	AddPathReceive  bool   `json:"addPathReceive"`             // it may send several paths of one prefix
-	AddPathSend     bool   `json:"addPathSend"`                // it may be sent several
-	ExtendedNextHop bool   `json:"extendedNextHop"`            // it takes IPv6 next hops of IPv4 routes
-	GracefulRestart bool   `json:"gracefulRestart"`            // it wants its routes kept over a restart
-	LongLived       int    `json:"longLivedSeconds,omitempty"` // and how much longer
+	Family          string
+	EndOfRIB        bool // the neighbour has said all it has
+	AddPathReceive  bool // it may send several paths of one prefix
+	AddPathSend     bool // it may be sent several
+	ExtendedNextHop bool // it takes IPv6 next hops of IPv4 routes
+	GracefulRestart bool // it wants its routes kept over a restart
+	LongLived       int  // and how much longer
 }
 
 // StaleFamily is a family whose routes are kept though the neighbour is gone,
 // or has not said them again.
 type StaleFamily struct {
-	Family    string    `json:"family"`
-	LongLived bool      `json:"longLived"`      // and less preferred (RFC 9494)
-	Until     time.Time `json:"until,omitzero"` // absent: its End-of-RIB
+	Family    string
+	LongLived bool      // and less preferred (RFC 9494)
+	Until     time.Time // absent: its End-of-RIB
 }
 
 // Counter is one more figure of another package: how often something happened

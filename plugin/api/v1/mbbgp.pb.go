@@ -2451,7 +2451,7 @@ func (x *Path) GetPreference() uint32 {
 type ListPathsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Vni           uint32                 `protobuf:"varint,1,opt,name=vni,proto3" json:"vni,omitempty"`      // paths of this VNI; 0: all, and their import is not told
-	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"` // exactly this one; empty: all
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"` // this one and those inside it; empty: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2564,6 +2564,7 @@ type BGPPath struct {
 	LocalPreference  *uint32                `protobuf:"varint,15,opt,name=local_preference,json=localPreference,proto3,oneof" json:"local_preference,omitempty"`
 	Med              *uint32                `protobuf:"varint,16,opt,name=med,proto3,oneof" json:"med,omitempty"`
 	Import           []*Verdict             `protobuf:"bytes,17,rep,name=import,proto3" json:"import,omitempty"` // of the VNI, or of the path as a whole; none of our own
+	Prefix           string                 `protobuf:"bytes,18,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2715,6 +2716,13 @@ func (x *BGPPath) GetImport() []*Verdict {
 		return x.Import
 	}
 	return nil
+}
+
+func (x *BGPPath) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
 }
 
 // Verdict is what a policy says.
@@ -3982,7 +3990,7 @@ const file_mbbgp_proto_rawDesc = "" +
 	"\x03vni\x18\x01 \x01(\rR\x03vni\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"<\n" +
 	"\x11ListPathsResponse\x12'\n" +
-	"\x05paths\x18\x01 \x03(\v2\x11.mbbgp.v1.BGPPathR\x05paths\"\xac\x04\n" +
+	"\x05paths\x18\x01 \x03(\v2\x11.mbbgp.v1.BGPPathR\x05paths\"\xc4\x04\n" +
 	"\aBGPPath\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04nlri\x18\x02 \x01(\tR\x04nlri\x12\x1a\n" +
@@ -4001,7 +4009,8 @@ const file_mbbgp_proto_rawDesc = "" +
 	"\x06d_path\x18\x0e \x03(\tR\x05dPath\x12.\n" +
 	"\x10local_preference\x18\x0f \x01(\rH\x00R\x0flocalPreference\x88\x01\x01\x12\x15\n" +
 	"\x03med\x18\x10 \x01(\rH\x01R\x03med\x88\x01\x01\x12)\n" +
-	"\x06import\x18\x11 \x03(\v2\x11.mbbgp.v1.VerdictR\x06importB\x13\n" +
+	"\x06import\x18\x11 \x03(\v2\x11.mbbgp.v1.VerdictR\x06import\x12\x16\n" +
+	"\x06prefix\x18\x12 \x01(\tR\x06prefixB\x13\n" +
 	"\x11_local_preferenceB\x06\n" +
 	"\x04_med\"\x82\x01\n" +
 	"\aVerdict\x12\x1a\n" +
