@@ -20,7 +20,8 @@ import (
 //
 // A page is for all readers with the same options but for Except. Who hides an
 // origin that is the only one of a next hop in it, reads that stretch without
-// it; so does a parked reader, and one whose page is given up already.
+// it; so does a parked reader. A page that was given up is made again for those
+// who come later.
 //
 // A stride keeps tombstones and ghosts for its target as a pass under way does,
 // since who reads its pages stands there afterwards. All strides are forgotten
@@ -176,8 +177,8 @@ func (s *pages) giveUp(bytes int) {
 }
 
 // after returns the page of a stride that follows on another one, or the first
-// one if that is nil, making it if need be. Its frames are returned as they are
-// now. It returns nil if the stride is forgotten. v.mu is held, shared.
+// one if that is nil, with its frames, making it if need be. It returns nil if the
+// stride is forgotten. v.mu is held, shared.
 func (s *pages) after(x *stride, k kind, before *page) (p *page, frames []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,10 +186,18 @@ func (s *pages) after(x *stride, k kind, before *page) (p *page, frames []byte) 
 		return nil, nil
 	}
 	link := x.link(k, before)
-	if *link == nil {
-		*link = s.make(x, k, before)
+	switch p = *link; {
+	case p == nil:
+		p = s.make(x, k, before, x.target)
+		*link = p
+		s.keep(p)
+	case p.frames == nil && len(p.ends) > 0: // it was given up
+		if again := s.make(x, k, before, p.until); slices.Equal(again.ends, p.ends) {
+			p.frames = again.frames
+			s.keep(p)
+		}
 	}
-	return *link, (*link).frames
+	return p, p.frames
 }
 
 // link returns where the page that follows on another one is linked.
@@ -205,9 +214,9 @@ func (x *stride) link(k kind, before *page) **page {
 	return &x.chains[len(x.chains)-1].first
 }
 
-// make makes the page of a stride behind another one. A prefix whose frames are
-// longer than a page has one of its own without frames.
-func (s *pages) make(x *stride, k kind, before *page) *page {
+// make makes the page of a stride behind another one, to a version at the most.
+// A prefix whose frames are longer than a page has one of its own without frames.
+func (s *pages) make(x *stride, k kind, before *page, most uint64) *page {
 	v := s.v
 	p := &page{of: x, until: x.seen, era: v.log.era}
 	if before != nil {
@@ -232,6 +241,9 @@ func (s *pages) make(x *stride, k kind, before *page) *page {
 		if entry == 0 {
 			continue
 		}
+		if v.changed(slots[p.slot]) > most {
+			break
+		}
 		fits := s.encode(entry, x)
 		if !fits && len(s.ends) > 0 {
 			p.last = false
@@ -247,7 +259,6 @@ func (s *pages) make(x *stride, k kind, before *page) *page {
 	p.frames, p.ends = slices.Clone(s.frames), slices.Clone(s.ends)
 	slices.Sort(s.view.soles)
 	p.soles = slices.Clone(slices.Compact(s.view.soles))
-	s.keep(p)
 	return p
 }
 
