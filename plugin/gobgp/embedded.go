@@ -30,7 +30,6 @@ var errStopped = errors.New("BGP was stopped through its API")
 
 // embedded is the engine that runs GoBGP.
 type embedded struct {
-	setup    *setup
 	log      logrus.FieldLogger
 	encode   *encoder               // used by announce and withdraw only
 	several  *multipath             // nil if one path of each NLRI is in use
@@ -38,7 +37,10 @@ type embedded struct {
 	tables   map[config.Family]bool // that GoBGP has
 	missing  map[config.Family]bool // that are not, and were announced
 	retained atomic.Uint64
+	watcher  *watcher
+	six      *nextHop6
 	mu       sync.RWMutex
+	setup    *setup            // guarded by mu once BGP runs, changed by apply
 	server   *server.BgpServer // guarded by mu; nil while BGP is not running
 }
 
@@ -96,7 +98,8 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 func (e *embedded) carry(ctx context.Context, s *server.BgpServer, export func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var hold sync.WaitGroup
-	hold.Go(func() { e.setup.letGo(ctx, s) })
+	start := e.current()
+	hold.Go(func() { start.letGo(ctx, s) })
 	err := export(ctx)
 	cancel()
 	hold.Wait()
@@ -133,6 +136,7 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 		e.log.WithError(err).Warn("memory of withdrawn BGP paths will not be freed")
 	}
 	w.sweep.Store(e.sweep)
+	e.watcher = w
 	if e.setup.api != "" {
 		if err := waitAPI(ctx, e.setup.api, handler.kept.err); err != nil {
 			return fmt.Errorf("bgp.api: %w", err)
@@ -171,7 +175,7 @@ func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer, handle
 	if err != nil {
 		return err
 	}
-	handler.up = six.learn
+	e.six, handler.up = six, six.learn
 	if err := e.setup.awaitClients(ctx, s); err != nil {
 		return err
 	}

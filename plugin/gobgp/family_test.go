@@ -492,6 +492,8 @@ func TestErrorOfAStoppedServerIsReturned(t *testing.T) {
 func TestFamilyThatIsNotEnabledIsSaidOnce(t *testing.T) {
 	parallel(t)
 	h, e := alone(t)
+	delete(e.tables, config.FamilyVPNv4) // as with a gobgpd file that names other families
+	delete(e.tables, config.FamilyRTC)
 	hook := logged(e)
 	attributes := &bridge.Attributes{NextHop: addr("192.0.2.1")}
 	h.tell(t,

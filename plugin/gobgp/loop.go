@@ -38,13 +38,18 @@ func ownAS(cfg *config.Config) []uint32 {
 	return slices.Compact(list)
 }
 
-// refuseLoops makes GoBGP refuse paths with one of own in their AS_PATH.
-func refuseLoops(ctx context.Context, s *server.BgpServer, own []uint32) error {
+// ownASSet is the set of paths with one of own.
+func ownASSet(own []uint32) *api.DefinedSet {
 	set := &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_AS_PATH, Name: loopName}
 	for _, as := range own {
 		set.List = append(set.List, fmt.Sprintf("_%d_", as))
 	}
-	if err := s.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: set}); err != nil {
+	return set
+}
+
+// refuseLoops makes GoBGP refuse paths with one of own in their AS_PATH.
+func refuseLoops(ctx context.Context, s *server.BgpServer, own []uint32) error {
+	if err := s.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: ownASSet(own)}); err != nil {
 		return fmt.Errorf("AS path set of loops: %w", err)
 	}
 	policy := &api.Policy{Name: loopName, Statements: []*api.Statement{{

@@ -86,7 +86,11 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		ListenPort:      port,
 		ListenAddresses: listen,
 	}
-	used := vniFamilies(cfg.VNIs)
+	// All tables from the start: GoBGP makes none later.
+	for _, f := range families {
+		name := oc.AfiSafiType(f.String())
+		s.global.Families = append(s.global.Families, uint32(oc.AfiSafiTypeToIntMap[name]))
+	}
 	var errs []error
 	for i := range b.Neighbors {
 		n := &b.Neighbors[i]
@@ -98,7 +102,6 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		}
 		s.peers = append(s.peers, c.peer(n))
 		s.note(netip.PrefixFrom(n.Address.WithZone(""), n.Address.BitLen()), &n.Peering)
-		use(used, n.Families)
 	}
 	for i := range b.DynamicNeighbors {
 		n := &b.DynamicNeighbors[i]
@@ -112,13 +115,6 @@ func newSetup(cfg *config.Config, log logrus.FieldLogger) (*setup, error) {
 		s.groups = append(s.groups, c.group(&n.Peering, name))
 		s.dynamic = append(s.dynamic, &api.DynamicNeighbor{Prefix: n.Prefix.String(), PeerGroup: name})
 		s.note(n.Prefix, &n.Peering)
-		use(used, n.Families)
-	}
-	for f := range families {
-		if used[config.Family(f)] {
-			name := oc.AfiSafiType(families[f].String())
-			s.global.Families = append(s.global.Families, uint32(oc.AfiSafiTypeToIntMap[name]))
-		}
 	}
 	s.warnMapped(cfg, log)
 	s.warnUnspoken(cfg, log)
@@ -199,30 +195,6 @@ func (s *setup) listening() (list []string) {
 		}
 	}
 	return list
-}
-
-// vniFamilies returns the families that routes of the VNIs are in. EVPN is
-// always there: GoBGP takes an empty list for all that it knows.
-func vniFamilies(vnis []config.VNI) map[config.Family]bool {
-	used := map[config.Family]bool{config.FamilyEVPN: true}
-	for i := range vnis {
-		switch vnis[i].Family {
-		case config.VNIFamilyVPN:
-			use(used, []config.Family{config.FamilyVPNv4, config.FamilyVPNv6})
-		case config.VNIFamilyUnicast:
-			use(used, []config.Family{config.FamilyIPv4, config.FamilyIPv6})
-		}
-		if vnis[i].Export.FlowSpec != config.FlowSpecOff {
-			use(used, []config.Family{config.FamilyFlowSpec4, config.FamilyFlowSpec6})
-		}
-	}
-	return used
-}
-
-func use(used map[config.Family]bool, list []config.Family) {
-	for _, f := range list {
-		used[f] = true
-	}
 }
 
 // listenAddresses returns what GoBGP listens on. It has one port for all

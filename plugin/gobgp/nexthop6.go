@@ -50,30 +50,57 @@ type nextHop6Rule struct {
 	always []string                   // prefixes of neighbours that are always in the set
 }
 
-// nextHop6 keeps the sets. It is nil if there are no rules.
+// nextHop6 keeps the sets.
 type nextHop6 struct {
 	server *server.BgpServer
 	log    logrus.FieldLogger
-	rules  []nextHop6Rule
+
+	mu    sync.Mutex
+	rules []nextHop6Rule // guarded by mu
 }
 
 // refuseNextHop6 makes GoBGP refuse IPv6 next hops of IPv4 routes toward
 // neighbours that cannot take them.
 func refuseNextHop6(ctx context.Context, s *server.BgpServer, rules []nextHop6Rule, log logrus.FieldLogger) (*nextHop6, error) {
-	if len(rules) == 0 {
-		return nil, nil
+	n := &nextHop6{server: s, log: log}
+	return n, n.reconfigure(ctx, rules)
+}
+
+// reconfigure makes the rules those of other neighbours. A rule that is not
+// needed any more stays: nobody has its family.
+func (n *nextHop6) reconfigure(ctx context.Context, rules []nextHop6Rule) error {
+	if n == nil { // a gobgpd file
+		return nil
 	}
-	policy := &api.Policy{Name: nextHop6Name}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for i := range rules {
-		if err := s.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: rules[i].set(rules[i].always...)}); err != nil {
-			return nil, fmt.Errorf("neighbours of IPv6 next hops: %w", err)
+		r := &rules[i]
+		at := slices.IndexFunc(n.rules, func(x nextHop6Rule) bool { return x.name == r.name })
+		var before []string
+		if at >= 0 {
+			before = n.rules[at].always
 		}
-		policy.Statements = append(policy.Statements, rules[i].statements()...)
+		if come := without(r.always, before); at < 0 || len(come) > 0 {
+			if err := n.server.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: r.set(come...)}); err != nil {
+				return fmt.Errorf("neighbours of IPv6 next hops: %w", err)
+			}
+		}
+		if gone := without(before, r.always); len(gone) > 0 {
+			if err := n.server.DeleteDefinedSet(ctx, &api.DeleteDefinedSetRequest{DefinedSet: r.set(gone...)}); err != nil {
+				return fmt.Errorf("neighbours of IPv6 next hops: %w", err)
+			}
+		}
+		if at >= 0 {
+			n.rules[at] = *r
+			continue
+		}
+		if err := exportBy(ctx, n.server, &api.Policy{Name: r.set().Name, Statements: r.statements()}); err != nil {
+			return err
+		}
+		n.rules = append(n.rules, *r)
 	}
-	if err := exportBy(ctx, s, policy); err != nil {
-		return nil, err
-	}
-	return &nextHop6{server: s, log: log, rules: rules}, nil
+	return nil
 }
 
 // newNextHop6Rules returns the rules for the families and neighbours of s.
@@ -133,7 +160,10 @@ func (r *nextHop6Rule) statements() []*api.Statement {
 // in the session that is coming up. The calls fail only when GoBGP is being
 // stopped; nothing is sent any more then.
 func (n *nextHop6) learn(neighbor netip.Addr) {
-	if n == nil {
+	n.mu.Lock()
+	rules := slices.Clone(n.rules)
+	n.mu.Unlock()
+	if len(rules) == 0 {
 		return
 	}
 	var can map[bgp.Family]bool
@@ -145,8 +175,8 @@ func (n *nextHop6) learn(neighbor netip.Addr) {
 	ctx := context.Background()
 	neighbor = neighbor.WithZone("")
 	member := netip.PrefixFrom(neighbor, neighbor.BitLen()).String()
-	for i := range n.rules {
-		r := &n.rules[i]
+	for i := range rules {
+		r := &rules[i]
 		if slices.Contains(r.always, member) {
 			continue
 		}

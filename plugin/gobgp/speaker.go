@@ -50,6 +50,8 @@ type Speaker struct {
 	sessions *sessions
 	inbox    *inbox
 	again    chan struct{} // holds a token while a refresh is asked for
+	pings    chan struct{} // taken by importAll
+	alive    func(context.Context) error
 	ready    chan struct{}
 	started  sync.Once
 
@@ -85,7 +87,7 @@ func newSpeaker(cfg *config.Config, to routes, log logrus.FieldLogger) (*Speaker
 	}
 	e := newEmbedded(setup, log)
 	s := newSpeakerOn(e, to, log)
-	s.retained = e.retained.Load
+	s.retained, s.alive = e.retained.Load, e.alive
 	return s, nil
 }
 
@@ -93,10 +95,12 @@ func newSpeakerOn(e engine, to routes, log logrus.FieldLogger) *Speaker {
 	return &Speaker{
 		engine:   e,
 		retained: func() uint64 { return 0 },
+		alive:    func(context.Context) error { return nil }, // a gobgpd that hangs is not ours to mend
 		to:       to,
 		sessions: newSessions(log),
 		inbox:    newInbox(),
 		again:    make(chan struct{}, 1),
+		pings:    make(chan struct{}),
 		ready:    make(chan struct{}),
 		last:     make(map[bridge.NLRI]int, maxBatch),
 	}
@@ -213,6 +217,8 @@ func (s *Speaker) importAll(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.pings:
+			continue
 		case <-s.inbox.wake:
 		}
 		l = s.inbox.take(l)

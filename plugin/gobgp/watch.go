@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,14 @@ type watcher struct {
 	to         sink
 	decode     *decoder
 	multipath  *multipath // nil if one path of each NLRI is in use
-	configured map[netip.Addr]bool
-	described  map[string]string           // by neighbour address and by peer group
 	keeping    map[netip.Addr]bool         // has gone, and some of its routes stay
 	agreed     map[netip.Addr][]FamilyInfo // in all sessions with it
 	reset      func(neighbor netip.Addr)   // ends a session
 	sweep      atomic.Pointer[sweeper]     // of GoBGP's tables; nil if there is none
+
+	mu         sync.Mutex
+	configured map[netip.Addr]bool // guarded by mu
+	described  map[string]string   // guarded by mu; by neighbour address and by peer group
 }
 
 func newWatcher(ctx context.Context, s *setup, to sink, m *multipath, reset func(netip.Addr)) *watcher {
@@ -38,12 +41,19 @@ func newWatcher(ctx context.Context, s *setup, to sink, m *multipath, reset func
 		to:         to,
 		decode:     newDecoder(),
 		multipath:  m,
-		configured: make(map[netip.Addr]bool),
-		described:  make(map[string]string),
 		keeping:    make(map[netip.Addr]bool),
 		agreed:     make(map[netip.Addr][]FamilyInfo),
 		reset:      reset,
 	}
+	w.know(s)
+	return w
+}
+
+// know makes the neighbours those of a setup.
+func (w *watcher) know(s *setup) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.configured, w.described = make(map[netip.Addr]bool), make(map[string]string)
 	for _, p := range s.peers {
 		if a, err := netip.ParseAddr(p.Conf.NeighborAddress); err == nil {
 			w.configured[a] = true
@@ -62,7 +72,6 @@ func newWatcher(ctx context.Context, s *setup, to sink, m *multipath, reset func
 			w.described[g.Config.PeerGroupName] = g.Config.Description
 		}
 	}
-	return w
 }
 
 // best takes changes of best paths. A withdrawn path still has attributes, and
@@ -132,10 +141,10 @@ func (w *watcher) session(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) 
 		asn:      p.State.PeerASN,
 		localASN: p.Conf.LocalASN,
 	}
-	c.dynamic = p.Conf.PeerGroup != "" && !w.configured[c.neighbor]
-	c.described = w.described[c.neighbor.String()]
+	c.dynamic = p.Conf.PeerGroup != "" && !w.isConfigured(c.neighbor)
+	c.described = w.describe(c.neighbor.String())
 	if c.dynamic {
-		c.described = w.described[p.Conf.PeerGroup]
+		c.described = w.describe(p.Conf.PeerGroup)
 	}
 	switch c.state {
 	case Idle:
