@@ -23,6 +23,7 @@ type Kernel struct {
 	log    logrus.FieldLogger
 	tables Tables
 	ready  chan struct{}
+	pings  chan struct{} // taken by the loop
 
 	mu sync.Mutex // held for one turn of the loop at a time
 	// guarded by mu, like what they hold; what Run makes is nil before it
@@ -54,7 +55,7 @@ func New(cfg *config.Config, t Tables, log logrus.FieldLogger) (*Kernel, error) 
 	if t.Label == nil {
 		t.Label = func(rib.VNI) uint32 { return 0 }
 	}
-	return &Kernel{cfg: cfg, log: log, tables: t, ready: make(chan struct{}), fib: newFIB(cfg, t, log)}, nil
+	return &Kernel{cfg: cfg, log: log, tables: t, ready: make(chan struct{}), pings: make(chan struct{}), fib: newFIB(cfg, t, log)}, nil
 }
 
 // Ready is closed once all that the tables said at the start is in the kernel,

@@ -29,6 +29,7 @@ func (k *Kernel) loop(ctx context.Context, events <-chan *rtnl.Event, heard <-ch
 			k.handle(e)
 		case part, ok := <-k.patrolled():
 			k.inspect(part, !ok)
+		case <-k.pings:
 		case <-k.feeds.wake:
 		case <-timer.C:
 		}
