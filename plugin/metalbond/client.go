@@ -37,18 +37,39 @@ const (
 	reconnectMax = 10 * time.Second
 )
 
-// Client is a client of one or more MetalBond servers: it tells each of them
+// Client is a client of MetalBond servers: it tells each of them
 // what the table holds from static routes, our own clients and BGP, and puts
 // what they say of the subscribed VNIs into the table.
 type Client struct {
-	options   ClientOptions
-	offer     uint32 // seconds
-	paces     paces
-	upstreams []*upstream
+	options ClientOptions // but for what settings has
+	paces   paces
+	waiting sync.WaitGroup
 
 	mu         sync.Mutex
+	settings   clientSettings       // guarded by mu
+	upstreams  []*upstream          // guarded by mu
+	launch     func(*upstream)      // guarded by mu; nil while the client does not run
 	subscribed []rib.VNI            // guarded by mu; each once
 	exported   map[rib.VNI]struct{} // guarded by mu
+}
+
+// clientSettings are what may change while a client runs.
+type clientSettings struct {
+	offer uint32 // seconds
+	hold  time.Duration
+	pace  config.Pace
+}
+
+// newClientSettings returns those of a configuration.
+func newClientSettings(o *ClientOptions) clientSettings {
+	return clientSettings{offer: seconds(o.Keepalive), hold: o.Hold, pace: o.Pace}
+}
+
+// current returns the settings of the moment.
+func (c *Client) current() clientSettings {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settings
 }
 
 // NewClient returns a client that does nothing yet.
@@ -56,23 +77,40 @@ func NewClient(options ClientOptions) *Client {
 	if options.ReconnectMin == 0 && options.ReconnectMax == 0 {
 		options.ReconnectMin, options.ReconnectMax = reconnectMin, reconnectMax
 	}
-	c := &Client{
-		options:  options,
-		offer:    seconds(options.Keepalive),
-		exported: make(map[rib.VNI]struct{}),
-	}
-	for _, name := range options.Servers {
-		c.upstreams = append(c.upstreams, &upstream{
-			client: c,
-			name:   name,
-			log:    options.Log.WithField("peer", name),
-			since:  time.Now(),
-		})
-	}
+	c := &Client{options: options, exported: make(map[rib.VNI]struct{})}
+	c.Reconfigure(options)
 	for _, vni := range options.Subscribe {
 		c.Subscribe(vni)
 	}
 	return c
+}
+
+// Reconfigure makes Servers, Keepalive, Hold and Pace, and nothing else, those
+// of options. A session to a server that stays goes on as it was agreed; what a
+// server has said that is not there any more is withdrawn.
+func (c *Client) Reconfigure(options ClientOptions) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settings = newClientSettings(&options)
+	was := c.upstreams
+	c.upstreams = nil
+	for _, name := range options.Servers {
+		i := slices.IndexFunc(was, func(u *upstream) bool { return u.name == name })
+		if i >= 0 {
+			c.upstreams = append(c.upstreams, was[i])
+			continue
+		}
+		u := &upstream{client: c, name: name, log: c.options.Log.WithField("peer", name), since: time.Now()}
+		c.upstreams = append(c.upstreams, u)
+		if c.launch != nil {
+			c.launch(u)
+		}
+	}
+	for _, u := range was {
+		if u.stop != nil && !slices.Contains(c.upstreams, u) {
+			u.stop()
+		}
+	}
 }
 
 // Subscribe subscribes every server to vni, at once and after each reconnect,
@@ -147,19 +185,32 @@ func (c *Client) subscriptions() []rib.VNI {
 // Run keeps a session to every server until ctx is done, then withdraws what
 // the servers said and returns nil. A client runs once.
 func (c *Client) Run(ctx context.Context) error {
-	var running sync.WaitGroup
-	for _, u := range c.upstreams {
-		running.Go(func() { u.run(ctx) })
+	c.mu.Lock()
+	c.launch = func(u *upstream) {
+		var running context.Context
+		running, u.stop = context.WithCancel(ctx)
+		c.waiting.Go(func() { u.run(running) })
 	}
-	running.Wait()
+	for _, u := range c.upstreams {
+		c.launch(u)
+	}
+	c.mu.Unlock()
+	<-ctx.Done()
+	c.mu.Lock()
+	c.launch = nil
+	c.mu.Unlock()
+	c.waiting.Wait()
 	return nil
 }
 
 // Sessions describes the sessions, one per server, in the order of
 // ClientOptions.Servers.
 func (c *Client) Sessions() []SessionInfo {
-	list := make([]SessionInfo, len(c.upstreams))
-	for i, u := range c.upstreams {
+	c.mu.Lock()
+	upstreams := c.upstreams
+	c.mu.Unlock()
+	list := make([]SessionInfo, len(upstreams))
+	for i, u := range upstreams {
 		list[i] = u.info()
 	}
 	return list

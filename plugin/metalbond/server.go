@@ -53,14 +53,14 @@ const (
 
 // Server serves MetalBond clients.
 type Server struct {
-	options ServerOptions
-	offer   uint32 // seconds
+	options ServerOptions // but for what settings has
 	paces   paces
 	brake   brake // of lines about connections that never became sessions
 
 	subscribed subscribed
 
 	mu        sync.Mutex
+	settings  serverSettings // guarded by mu
 	listeners []net.Listener // guarded by mu
 	sessions  []*session     // guarded by mu, in the order in which they were accepted
 	waiting   sync.WaitGroup
@@ -76,9 +76,27 @@ func NewServer(options ServerOptions) *Server {
 	}
 	return &Server{
 		options:    options,
-		offer:      seconds(options.Keepalive),
+		settings:   newServerSettings(&options),
 		subscribed: subscribed{tell: options.OnSubscribe, sessions: make(map[rib.VNI]int)},
 	}
+}
+
+// serverSettings are what may change while a server runs.
+type serverSettings struct {
+	offer uint32           // seconds
+	paces config.MetalBond // Pace and Clients
+}
+
+func newServerSettings(o *ServerOptions) serverSettings {
+	return serverSettings{seconds(o.Keepalive), config.MetalBond{Pace: o.Pace, Clients: o.ClientPace}}
+}
+
+// Reconfigure makes Keepalive, Pace and ClientPace, and nothing else, those of
+// options, for sessions that begin from now on.
+func (s *Server) Reconfigure(options ServerOptions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings = newServerSettings(&options)
 }
 
 // seconds returns a keepalive interval as HELLO carries it.
@@ -210,15 +228,14 @@ func (s *Server) start(ctx context.Context, conn transport, from netip.AddrPort)
 		return false
 	}
 	peer := from.String()
-	paces := config.MetalBond{Pace: s.options.Pace, Clients: s.options.ClientPace}
 	x := newSession(&session{
 		conn:      conn,
 		peer:      peer,
 		address:   from,
 		party:     &hypervisor{server: s},
-		offer:     s.offer,
+		offer:     s.settings.offer,
 		handshake: s.options.Handshake,
-		pace:      paces.PaceFor(from.Addr()),
+		pace:      s.settings.paces.PaceFor(from.Addr()),
 		paces:     &s.paces,
 		log:       s.options.Log.WithField("peer", peer),
 		count:     new(counters),

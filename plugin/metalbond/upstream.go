@@ -24,6 +24,7 @@ const dialLimit = 5 * time.Second // for one address
 type upstream struct {
 	client *Client
 	name   string // host:port as configured
+	stop   func() // ends run; guarded by the client's mu; nil before run
 	log    logrus.FieldLogger
 	count  counters
 	turn   int   // which of the name's addresses is tried first; run's
@@ -81,15 +82,16 @@ func (u *upstream) attempt(ctx context.Context, clock *alarm) (established bool,
 
 // hold runs a session over a connection.
 func (u *upstream) hold(ctx context.Context, conn transport, address netip.AddrPort, clock *alarm) (established bool, err error) {
+	settings := u.client.current()
 	s := newSession(&session{
 		conn:      conn,
 		peer:      u.name,
 		address:   address,
 		toServer:  true,
 		party:     u,
-		offer:     u.client.offer,
+		offer:     settings.offer,
 		handshake: u.client.options.Handshake,
-		pace:      u.client.options.Pace,
+		pace:      settings.pace,
 		paces:     &u.client.paces,
 		log:       u.log,
 		count:     &u.count,
@@ -168,7 +170,7 @@ func (u *upstream) ended(established bool, err error) {
 	u.session, u.last = nil, err
 	u.state, u.since = Down, time.Now()
 	u.mu.Unlock()
-	kept := u.park(u.client.options.Hold)
+	kept := u.park(u.client.current().hold)
 	entry := u.log.WithError(err)
 	switch {
 	case established:
