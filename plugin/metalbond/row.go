@@ -11,10 +11,10 @@ import (
 
 // A read of the connection may bring hundreds of UPDATEs. They go to the table
 // in rows, which took 0.55 us for each, from the read to the table, where one by
-// one they took 0.9 (BenchmarkHear). A row
-// ends where there is nothing more to be had without waiting, so an UPDATE that
-// comes alone does not wait for others; and in front of any other message, so
-// that what was said before it is in the table when that is answered.
+// one they took 0.9 (BenchmarkHear). A row ends where there is nothing more to be
+// had without waiting, so an UPDATE that comes alone does not wait for others; and
+// in front of any other message, so that what was said before it is in the table
+// when that is answered.
 
 // rowLength is how many UPDATEs a row has at most. The readers of a VNI wait
 // while one is put into the table, for some tenth of a millisecond.
