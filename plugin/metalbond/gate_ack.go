@@ -36,8 +36,9 @@ import "time"
 // A client that takes several chunks at a rate that metalbond's reader cannot
 // reach by far reassembles what it reads. It needs no guard.
 //
-// A burst costs two waits for 48 KiB, each a few SIOCOUTQ and a sleep, and one
-// TCP_INFO: 0.02 s of CPU time for a million updates to 50 clients.
+// So 48 KiB of a burst cost two waits and one TCP_INFO. With 50 subscribers the
+// whole server needs 0.09 s of CPU time for a million updates; where every segment
+// waited for the acknowledgement of the one before, it was 0.27.
 type ackGate struct {
 	conn   transport
 	memory time.Duration // what is older has been read
@@ -56,7 +57,7 @@ type ackGate struct {
 	late    bool      // one was late since the last proof
 	next    time.Time // no probe before that
 
-	patience int           // looks before the first sleep
+	patience int           // looks that this burst may take beyond the least
 	looks    int           // in a row, in vain
 	pause    time.Duration // the last sleep in that row
 
@@ -76,13 +77,15 @@ const (
 	promptACK   = 25 * time.Millisecond  // beyond the round trip; delayed ACKs come after 40 ms, less a tick of 10 ms
 	intervals   = 3                      // of KEEPALIVEs, that a client may read nothing
 
-	mostPatience = 150 // looks: 0.1 ms
-	firstPause   = 100 * time.Microsecond
-	lastPause    = 20 * time.Millisecond
+	leastLooks = 8   // before a sleep
+	mostLooks  = 150 // 0.1 ms
+	burstLooks = 4000
+	firstPause = 100 * time.Microsecond
+	lastPause  = 20 * time.Millisecond
 )
 
 func newAckGate(conn transport, interval time.Duration) *ackGate {
-	return &ackGate{conn: conn, memory: intervals * interval, chunk: mostChunk, patience: mostPatience}
+	return &ackGate{conn: conn, memory: intervals * interval, chunk: mostChunk}
 }
 
 func (g *ackGate) allow() (int, time.Duration, error) {
@@ -134,7 +137,7 @@ func (g *ackGate) wrote(begun time.Time, n int) {
 		g.probing = 0
 	}
 	if time.Since(g.last) >= quickPause {
-		g.probes = 0
+		g.probes, g.patience = 0, burstLooks
 	}
 	g.last = begun
 	g.recent += n
@@ -161,12 +164,6 @@ func (g *ackGate) acked() (bool, error) {
 	if err != nil || queued > 0 {
 		return false, err
 	}
-	if g.looks > 0 {
-		g.patience = mostPatience
-		if g.pause > 0 {
-			g.patience /= 16 // it was in vain
-		}
-	}
 	g.looks, g.pause = 0, 0
 	return true, nil
 }
@@ -175,7 +172,9 @@ func (g *ackGate) acked() (bool, error) {
 // a client that reads needs less than the shortest sleep, then about as long as
 // it has waited already.
 func (g *ackGate) wait() time.Duration {
-	if g.looks++; g.looks < g.patience {
+	g.looks++
+	if g.looks < leastLooks || g.looks < mostLooks && g.patience > 0 {
+		g.patience--
 		return 0
 	}
 	g.pause = min(max(2*g.pause, firstPause), lastPause)

@@ -1,11 +1,15 @@
 package metalbond
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mbbgp/config"
 	"mbbgp/rib"
@@ -192,27 +196,51 @@ func stockReader(t *testing.T, conn net.Conn, routes int, each time.Duration, pa
 
 func never() time.Duration { return 0 }
 
+func pauses() time.Duration {
+	if rand.IntN(20) > 0 {
+		return 0
+	}
+	return rand.N(500 * time.Millisecond)
+}
+
+// dialSegments connects to a server and wishes no longer segments.
+func dialSegments(t *testing.T, s *Server, length int) *peer {
+	t.Helper()
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failure error
+		err := raw.Control(func(fd uintptr) {
+			failure = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, length)
+		})
+		return errors.Join(err, failure)
+	}}
+	conn, err := d.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	return newPeer(t, conn)
+}
+
 func TestClientThatDoesNotReassembleKeepsItsSession(t *testing.T) {
 	for _, row := range []struct {
-		name   string
-		routes int
-		each   time.Duration
-		pause  func() time.Duration
+		name    string
+		segment int // bytes
+		routes  int
+		each    time.Duration
+		pause   func() time.Duration
 	}{
-		{"as fast as metalbond", 100_000, 10 * time.Microsecond, never},
-		{"slowly", 30_000, 50 * time.Microsecond, never},
-		{"with pauses", 30_000, 20 * time.Microsecond, func() time.Duration {
-			if rand.IntN(20) > 0 {
-				return 0
-			}
-			return rand.N(500 * time.Millisecond)
-		}},
+		{"as fast as metalbond", 32 << 10, 100_000, 10 * time.Microsecond, never},
+		{"over Ethernet", 1448, 100_000, 10 * time.Microsecond, never},
+		{"slowly", 32 << 10, 30_000, 50 * time.Microsecond, never},
+		{"with pauses", 32 << 10, 30_000, 20 * time.Microsecond, pauses},
+		{"with pauses, over Ethernet", 1448, 30_000, 20 * time.Microsecond, pauses},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.static(23, row.routes, hop1)
-			p := dial(t, w.serve(nil)).greet()
+			p := dialSegments(t, w.serve(nil), row.segment).greet()
 			p.subscribe(23)
 			stockReader(t, p.conn, row.routes, row.each, row.pause, func() {})
 		})
