@@ -75,7 +75,6 @@ type Edit struct {
 
 	preference rib.Preference
 	done       bool // Apply is done with it
-	news       bool // it has made a difference
 }
 
 // Apply says and takes back what the list holds, of each VNI in its order. The
@@ -109,27 +108,27 @@ func (c *Channel) put(v *view, list []Edit) {
 	table := c.bridge.table.Edit(c.origin, vni)
 	now := c.bridge.current() // prefer waits for the table
 	for i := range list {
-		if x := &list[i]; x.VNI == vni {
-			if now != v {
-				x.prefer(now)
-			}
-			c.enter(&table, x, room)
-			x.done = true
+		x := &list[i]
+		if x.VNI != vni {
+			continue
+		}
+		if now != v {
+			x.prefer(now)
+		}
+		x.done = true
+		if c.enter(&table, x, room) {
+			table.Done()
+			c.bridge.claimed(vni, x.Prefix, x.NextHop)
+			table = c.bridge.table.Edit(c.origin, vni)
+			now = c.bridge.current()
 		}
 	}
 	table.Done()
-	if c.source == rib.Server {
-		return
-	}
-	for i := range list {
-		if x := &list[i]; x.news && x.VNI == vni {
-			c.bridge.claimed(vni, x.Prefix, x.NextHop)
-		}
-	}
 }
 
-// enter makes an edit, unless room is a limit that has none. mu is held.
-func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) {
+// enter makes an edit, unless room is a limit that has none. It returns true if
+// a server says, too, what this bridge now says itself. mu is held.
+func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) (contested bool) {
 	switch {
 	case x.Refused != nil:
 	case x.Remove:
@@ -139,10 +138,12 @@ func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) {
 	case room != nil && !room.admits(c.bridge, table, x.VNI, x.Prefix):
 		x.Refused = c.refuseLocked(VNILimit, fmt.Sprintf("vni %d has %d prefixes, no room for %v", x.VNI, room.Used, x.Prefix))
 	case c.source != rib.Server:
-		x.news = table.Add(x.Prefix, x.NextHop, x.preference)
+		return table.Add(x.Prefix, x.NextHop, x.preference) && c.bridge.servers.count.Load() > 0 &&
+			table.Sources(x.Prefix, x.NextHop).Has(rib.Server)
 	case !hear(table, x):
 		c.refused[OwnRoute]++
 	}
+	return false
 }
 
 // judge applies the rules that need no more than the route, and gives it the
