@@ -230,10 +230,10 @@ func TestClientThatDoesNotReassembleKeepsItsSession(t *testing.T) {
 		each    time.Duration
 		pause   func() time.Duration
 	}{
-		{"as fast as metalbond", 32 << 10, 100_000, 10 * time.Microsecond, never},
+		{"as fast as metalbond", 32767, 100_000, 10 * time.Microsecond, never},
 		{"over Ethernet", 1448, 100_000, 10 * time.Microsecond, never},
-		{"slowly", 32 << 10, 30_000, 50 * time.Microsecond, never},
-		{"with pauses", 32 << 10, 30_000, 20 * time.Microsecond, pauses},
+		{"slowly", 32767, 30_000, 50 * time.Microsecond, never},
+		{"with pauses", 32767, 30_000, 20 * time.Microsecond, pauses},
 		{"with pauses, over Ethernet", 1448, 30_000, 20 * time.Microsecond, pauses},
 	} {
 		t.Run(row.name, func(t *testing.T) {

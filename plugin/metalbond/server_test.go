@@ -334,6 +334,7 @@ func TestSessionInfoSaysWhatGoesOn(t *testing.T) {
 		p.update()
 	}
 	p.sync()
+	eventually(t, "nothing to tell", func() bool { return s.Sessions()[0].Behind == 0 })
 	i := s.Sessions()[0]
 	local := p.conn.LocalAddr().String()
 	if i.Peer != local || i.Address.String() != local || i.Server || i.State != Established || time.Since(i.Since) > patience {
