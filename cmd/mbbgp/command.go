@@ -18,6 +18,14 @@ const (
 	exitUnreachable = 3 // no bridge answers
 )
 
+// exitConfiguration is EX_CONFIG of sysexits.h: 'mbbgp run' would fail again
+// if it were started again.
+const exitConfiguration = 78
+
+// misconfigured is what is wrong with the configuration of a process that was to
+// run by it.
+type misconfigured struct{ error }
+
 // usageError is a mistake on the command line that flags and arguments did not
 // show by themselves.
 type usageError struct{ error }
@@ -46,6 +54,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if errors.As(err, new(unreachable)) {
 		return exitUnreachable
+	}
+	if errors.As(err, new(misconfigured)) {
+		return exitConfiguration
 	}
 	if begun && !errors.As(err, new(usageError)) {
 		return exitFailure

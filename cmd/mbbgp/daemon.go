@@ -23,6 +23,7 @@ import (
 	"slices"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
@@ -118,7 +119,8 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 // Run runs everything until ctx ends, and returns nil then.
 func (d *daemon) Run(ctx context.Context) error {
 	defer d.bridge.BGP().Close()
-	parts := []part{d.bridge.Leak}
+	defer context.AfterFunc(ctx, func() { notify(sd.SdNotifyStopping) })()
+	parts := []part{d.bridge.Leak, d.supervise}
 	if d.api != nil {
 		d.static.Load()
 		parts = append(parts, d.api.Run)

@@ -21,6 +21,7 @@ func leave(ctx context.Context, cfg *config.Config, drain bool, log logrus.Field
 		return nil
 	}
 	if drain {
+		notifyDrain(cfg.Kernel.Drain)
 		log.WithField("drain", cfg.Kernel.Drain).Info("everything is withdrawn, still forwarding")
 		select {
 		case <-time.After(cfg.Kernel.Drain):

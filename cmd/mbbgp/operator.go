@@ -23,6 +23,7 @@ func (o *operator) Reload(ctx context.Context) (api.Reloaded, error) {
 	if o.reload == nil {
 		return api.Reloaded{}, errors.New("this process has no configuration file")
 	}
+	defer notifyReload()()
 	return o.reload(ctx)
 }
 

@@ -25,7 +25,8 @@ func runCommand() *cobra.Command {
                    'kernel.drain' longer, remove everything from the kernel and
                    end. SIGTERM cuts the wait short. 'mbbgp drain' does the same.
 
-The exit code is 0 then. 'mbbgp cleanup' removes later what has stayed.
+The exit code is 0 then, and 78 if it cannot run by this configuration, whenever
+it is tried again. 'mbbgp cleanup' removes later what has stayed.
 
 BGP neighbors are configured before hypervisors may connect. If VNIs originate
 prefixes, hypervisors also wait for the fabric to offer them, up to the
@@ -41,7 +42,7 @@ configuration's 'bgp.settle'. Metrics, health and the tables are served on its
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path)
 		if err != nil {
-			return err
+			return misconfigured{err}
 		}
 		log, err := logging.logger(cfg.Log, c.ErrOrStderr())
 		if err != nil {
@@ -49,7 +50,7 @@ configuration's 'bgp.settle'. Metrics, health and the tables are served on its
 		}
 		d, err := newDaemon(cfg, log)
 		if err != nil {
-			return err
+			return misconfigured{err}
 		}
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGUSR1)
 		defer stop()

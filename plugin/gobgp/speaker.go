@@ -49,9 +49,9 @@ type Speaker struct {
 	to       routes
 	sessions *sessions
 	inbox    *inbox
-	again    chan struct{} // holds a token while a refresh is asked for
-	pings    chan struct{} // taken by importAll
-	alive    func(context.Context) error
+	again    chan struct{}         // holds a token while a refresh is asked for
+	pings    chan struct{}         // taken by importAll
+	alive    func(context.Context) // returns once the engine has come round
 	ready    chan struct{}
 	started  sync.Once
 
@@ -95,7 +95,7 @@ func newSpeakerOn(e engine, to routes, log logrus.FieldLogger) *Speaker {
 	return &Speaker{
 		engine:   e,
 		retained: func() uint64 { return 0 },
-		alive:    func(context.Context) error { return nil }, // a gobgpd that hangs is not ours to mend
+		alive:    func(context.Context) {}, // a gobgpd that hangs is not ours to mend
 		to:       to,
 		sessions: newSessions(log),
 		inbox:    newInbox(),
