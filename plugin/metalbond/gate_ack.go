@@ -79,7 +79,7 @@ const (
 
 	leastLooks = 8   // before a sleep
 	mostLooks  = 150 // 0.1 ms
-	burstLooks = 4000
+	burstLooks = 1000
 	firstPause = 100 * time.Microsecond
 	lastPause  = 20 * time.Millisecond
 )
