@@ -16,7 +16,7 @@ import (
 // Completion asks the bridge for the names that there are. A shell waits for it,
 // so a bridge that does not answer at once is none.
 const (
-	completeWithin = 300 * time.Millisecond
+	completeWithin = time.Second
 	mostCompleted  = 200
 )
 

@@ -3,7 +3,6 @@ package api
 // What the process knows in its own types becomes messages here.
 
 import (
-	"fmt"
 	"net/netip"
 
 	pb "mbbgp/plugin/api/v1"
@@ -185,32 +184,4 @@ func vniMessage(vni rib.VNI, s rib.Stats, v *VNI) *pb.VNI {
 		m.Gateway, m.Table, m.Imported, m.Exported = text(v.Gateway), v.Table, uint32(v.Imported), uint32(v.Exported)
 	}
 	return m
-}
-
-// staticRoutes reads the routes of a request. whole lets one without next hop
-// stand for its prefix.
-func staticRoutes(list []*pb.StaticRoute, whole bool) ([]staticRoute, error) {
-	if len(list) == 0 {
-		return nil, fmt.Errorf("routes: there are none, want at least one")
-	}
-	routes := make([]staticRoute, 0, len(list))
-	for i, r := range list {
-		h := r.GetNextHop()
-		k := keptRoute{
-			VNI: r.GetVni(), Prefix: r.GetPrefix(), Target: h.GetTarget(), TargetVNI: h.GetTargetVni(), Type: h.GetType(),
-			NATFrom: h.GetNatFrom(), NATTo: h.GetNatTo(), Preference: r.GetPreference(),
-		}
-		if whole && h == nil {
-			k.Target = "::"
-		}
-		route, err := k.parse()
-		if err != nil {
-			return nil, &staticError{index: i, problem: err.Error()}
-		}
-		if whole && h == nil {
-			route.hop = rib.NextHop{}
-		}
-		routes = append(routes, route)
-	}
-	return routes, nil
 }

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -232,47 +230,4 @@ func (s *service) Explain(ctx context.Context, r *pb.ExplainRequest) (*pb.Explai
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	return explanationMessage(&e), nil
-}
-
-// Announce implements mbbgp.v1.
-func (s *service) Announce(_ context.Context, r *pb.AnnounceRequest) (*pb.AnnounceResponse, error) {
-	if s.state.Static == nil {
-		return nil, errNoOperator
-	}
-	routes, err := staticRoutes(r.GetRoutes(), false)
-	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	changed, err := s.state.Static.announce(routes, r.GetKeep())
-	if err != nil {
-		return nil, staticStatus(err)
-	}
-	return &pb.AnnounceResponse{Changed: uint32(changed)}, nil
-}
-
-// Withdraw implements mbbgp.v1.
-func (s *service) Withdraw(_ context.Context, r *pb.WithdrawRequest) (*pb.WithdrawResponse, error) {
-	if s.state.Static == nil {
-		return nil, errNoOperator
-	}
-	routes, err := staticRoutes(r.GetRoutes(), true)
-	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	withdrawn, err := s.state.Static.withdraw(routes)
-	if err != nil {
-		return nil, staticStatus(err)
-	}
-	return &pb.WithdrawResponse{Withdrawn: uint32(withdrawn)}, nil
-}
-
-// staticStatus gives an error of the static routes its code.
-func staticStatus(err error) error {
-	if errors.Is(err, errNotKept) {
-		return status.Error(codes.FailedPrecondition, err.Error())
-	}
-	if refused, ok := errors.AsType[*staticError](err); ok {
-		return status.Error(codes.FailedPrecondition, refused.Error())
-	}
-	return status.Error(codes.Internal, fmt.Sprintf("static routes: %v", err))
 }
