@@ -7,11 +7,11 @@ import "time"
 // we could ask, so its kernel has to say so.
 //
 // The proof is a probe: one frame that goes when all before it has been
-// acknowledged, with nothing behind it but perhaps a second one. Linux acknowledges it when the
-// application has emptied the socket (tcp_cleanup_rbuf), or else 40 ms later
-// (delayed ACK). So an acknowledgement that comes promptly proves that everything
-// was read, but for the cases in which Linux acknowledges at once what nobody has
-// read (quick ACK):
+// acknowledged, with nothing behind it but perhaps a second one. Linux
+// acknowledges it when the application has emptied the socket (tcp_cleanup_rbuf),
+// or else 40 ms later (delayed ACK). So an acknowledgement that comes promptly
+// proves that everything was read, but for the cases in which Linux acknowledges
+// at once what nobody has read (quick ACK):
 //
 //   - 16 times at the beginning of a connection and after a pause longer than the
 //     client's retransmission timeout, which is 200 ms at the least. So probes are
@@ -244,8 +244,8 @@ func (g *ackGate) look() (err error) {
 type speed struct {
 	fast   bool
 	quick  int       // chunks handled at the rate
-	begun  time.Time // the last chunk; zero: not known
-	former time.Time // the chunk before
+	latest time.Time // the last chunk was begun; zero: not known
+	former time.Time // the chunk before was
 	length int       // bytes of the chunk before
 }
 
@@ -260,5 +260,5 @@ func (s *speed) measure(now time.Time, bytes int) {
 		s.quick++
 		s.fast = s.quick >= quickChunks
 	}
-	s.former, s.begun, s.length = s.begun, now, bytes
+	s.former, s.latest, s.length = s.latest, now, bytes
 }
