@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -64,6 +65,7 @@ type unreachable struct{ error }
 const (
 	streamWindow  = 64 << 10
 	connectWithin = 10 * time.Second
+	again         = time.Second // between attempts of a watch that goes on
 )
 
 // connect returns a client of the bridge. It connects when it is used first.
@@ -76,7 +78,10 @@ func (a *asking) connect() (pb.BridgeClient, io.Closer, error) {
 		grpc.WithTransportCredentials(secure),
 		grpc.WithNoProxy(), // the bridge is where the operator says
 		grpc.WithInitialWindowSize(streamWindow),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectWithin}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: again, Multiplier: 1, MaxDelay: again},
+			MinConnectTimeout: connectWithin,
+		}),
 		grpc.WithContextDialer(a.dial),
 	)
 	if err != nil {

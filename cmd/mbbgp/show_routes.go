@@ -152,9 +152,6 @@ func claimsText(list []*pb.Claim) string {
 	return strings.Join(all, ", ")
 }
 
-// again is how long a watch waits before it connects again.
-const again = time.Second
-
 // watchRoutes tells changes until the command is ended.
 func watchRoutes(c *cobra.Command, a *asking, vnis []uint32, within netip.Prefix) error {
 	client, conn, err := a.connect()
