@@ -141,6 +141,26 @@ func (s *pages) targets() []uint64 {
 	return ordered(versions)
 }
 
+// leave forgets the strides that end before a version, or there.
+func (s *pages) leave(version uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for ; n < len(s.strides)-1 && s.strides[n].target <= version; n++ {
+		s.strides[n].dropped = true
+	}
+	if n == 0 {
+		return
+	}
+	s.strides = slices.Delete(s.strides, 0, n)
+	s.kept = slices.DeleteFunc(s.kept, func(p *page) bool {
+		if p.of.dropped {
+			s.drain(p)
+		}
+		return p.of.dropped
+	})
+}
+
 // forget forgets all strides and their pages.
 func (s *pages) forget() {
 	s.mu.Lock()
@@ -162,9 +182,7 @@ func (s *pages) giveUp(bytes int) {
 	n := 0
 	for ; s.bytes > bytes && n < len(s.kept); n++ {
 		p := s.kept[n]
-		s.bytes -= len(p.frames)
-		s.total.Add(-int64(len(p.frames)))
-		p.frames = nil
+		s.drain(p)
 		if p.of.kept--; p.of.kept == 0 && len(s.strides) > 1 {
 			if i := slices.Index(s.strides, p.of); i >= 0 {
 				s.drop(i)
@@ -174,6 +192,13 @@ func (s *pages) giveUp(bytes int) {
 	if s.kept = slices.Delete(s.kept, 0, n); len(s.kept) == 0 {
 		s.kept = nil
 	}
+}
+
+// drain takes the frames of a page.
+func (s *pages) drain(p *page) {
+	s.bytes -= len(p.frames)
+	s.total.Add(-int64(len(p.frames)))
+	p.frames = nil
 }
 
 // after returns the page of a stride that follows on another one, or the first

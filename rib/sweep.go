@@ -33,7 +33,11 @@ func (v *vni) sweepSome() (shared int) {
 	if v.allCurrent() {
 		v.pages.forget()
 	} else {
-		versions, targets, strides = v.pins(), v.targets(), v.pages.targets()
+		versions, targets = v.pins(), v.targets()
+		if len(versions) > 0 {
+			v.pages.leave(versions[0])
+		}
+		strides = v.pages.targets()
 	}
 	v.exorcise(ordered(append(targets, strides...)))
 	kept := v.graves[:0]
