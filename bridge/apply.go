@@ -51,6 +51,16 @@ func (b *Bridge) Apply(cfg *config.Config) error {
 	return nil
 }
 
+// Check returns the error with which Apply would refuse a configuration now.
+func (b *Bridge) Check(cfg *config.Config) error {
+	b.applying.Lock()
+	defer b.applying.Unlock()
+	if _, err := newView(cfg, b.current()); err != nil {
+		return err
+	}
+	return b.bgp.checkNumbers(cfg)
+}
+
 // prefer gives the next hops that MetalBond peers have said the preference that
 // they have in another view, and returns the VNIs where there were some to whose
 // gateways the views do not agree.

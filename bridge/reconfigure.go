@@ -14,14 +14,7 @@ func (g *BGP) number(cfg *config.Config, now *view) error {
 	if cfg.BGP == nil {
 		return nil
 	}
-	rds, err := g.rds.want(cfg)
-	if err != nil {
-		return err
-	}
-	if err := g.rds.indexes.check(rds.demand); err != nil {
-		return err
-	}
-	labels, err := wantLabels(cfg)
+	rds, labels, err := g.wantNumbers(cfg)
 	if err != nil {
 		return err
 	}
@@ -38,6 +31,30 @@ func (g *BGP) number(cfg *config.Config, now *view) error {
 		}
 	}
 	return nil
+}
+
+// wantNumbers returns what a configuration says of numbers. The error says what
+// contradicts itself, or what is there.
+func (g *BGP) wantNumbers(cfg *config.Config) (rds wantedRDs, labels wantedLabels, err error) {
+	if rds, err = g.rds.want(cfg); err != nil {
+		return rds, labels, err
+	}
+	if labels, err = wantLabels(cfg); err != nil {
+		return rds, labels, err
+	}
+	if err = g.rds.indexes.check(rds.demand); err != nil {
+		return rds, labels, err
+	}
+	return rds, labels, g.labels.inRange.check(labels.demand)
+}
+
+// checkNumbers returns the error with which number would refuse a configuration.
+func (g *BGP) checkNumbers(cfg *config.Config) error {
+	if cfg.BGP == nil {
+		return nil
+	}
+	_, _, err := g.wantNumbers(cfg)
+	return err
 }
 
 // reconfigure replaces the view of the bridge, and makes what BGP has put into

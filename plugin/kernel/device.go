@@ -47,6 +47,15 @@ type devices struct {
 	uplink *device // toward hypervisors; nil: no VNI has a table
 	links  []*device
 	vxlans map[rib.VNI]*vxlan
+	groups map[rib.VNI]group
+}
+
+// group are the pieces of a VNI, or of all if it is 0, and what they follow
+// from.
+type group struct {
+	vni    config.VNI
+	label  uint32
+	pieces []*placed
 }
 
 // placed is a piece and what came of it.
@@ -64,38 +73,49 @@ func newDevices(cfg *config.Config, label func(rib.VNI) uint32, conn *rtnl.Conn,
 	if err != nil {
 		return nil, err
 	}
-	d := &devices{cfg: cfg.Kernel, sys: sys, conn: conn, log: log, wanted: newWanted(), vxlans: map[rib.VNI]*vxlan{}}
+	d := &devices{cfg: cfg.Kernel, sys: sys, conn: conn, log: log, wanted: newWanted(), vxlans: map[rib.VNI]*vxlan{}, groups: map[rib.VNI]group{}}
 	for i := range cfg.VNIs {
 		v := &cfg.VNIs[i]
-		if v.Table == 0 {
-			continue
-		}
-		if d.uplink == nil {
-			d.uplink = newOverlay(d.sys, d.cfg, d.cfg.NextHopObjects && conn.SupportsNextHopObjects())
-			d.add(d.uplink)
-		}
-		var vrf *device
-		if v.VRF != "" {
-			vrf = newVRF(d.sys, v)
-			d.add(vrf)
-		}
-		d.addIsolation(v) // before anything leads packets to the table
-		d.addDecapsulation(v, vrf)
-		if v.VXLANDevice != "" {
-			x := newVXLAN(d.sys, cfg, v, vrf)
-			d.vxlans[rib.VNI(v.VNI)] = x
-			d.add(x)
-			d.addRules(v, v.VXLANDevice)
-		}
-		if l := label(rib.VNI(v.VNI)); l != 0 && vrf != nil {
-			d.add(newLabelRoute(d.conn, d.cfg, v, vrf, l))
+		if v.Table != 0 {
+			d.addVNI(cfg, v, label(rib.VNI(v.VNI)))
 		}
 	}
 	return d, nil
 }
 
-func (d *devices) add(p piece) {
-	d.pieces = append(d.pieces, &placed{piece: p})
+// addVNI adds the pieces of a VNI that has a table.
+func (d *devices) addVNI(cfg *config.Config, v *config.VNI, label uint32) {
+	if d.uplink == nil {
+		d.uplink = newOverlay(d.sys, d.cfg, d.cfg.NextHopObjects && d.conn.SupportsNextHopObjects())
+		d.add(d.uplink)
+		d.groups[0] = group{pieces: slices.Clone(d.pieces)}
+	}
+	start := len(d.pieces)
+	var vrf *device
+	if v.VRF != "" {
+		vrf = newVRF(d.sys, v)
+		d.add(vrf)
+	}
+	d.addIsolation(v) // before anything leads packets to the table
+	d.addDecapsulation(v, vrf)
+	if v.VXLANDevice != "" {
+		x := newVXLAN(d.sys, cfg, v, vrf)
+		d.vxlans[rib.VNI(v.VNI)] = x
+		d.add(x)
+		d.addRules(v, v.VXLANDevice)
+	}
+	if label != 0 && vrf != nil {
+		d.add(newLabelRoute(d.conn, d.cfg, v, vrf, label))
+	}
+	d.groups[rib.VNI(v.VNI)] = group{*v, label, slices.Clone(d.pieces[start:])}
+}
+
+func (d *devices) add(p piece) { d.place(&placed{piece: p}) }
+
+// place adds a piece that may have been there before.
+func (d *devices) place(x *placed) {
+	d.pieces = append(d.pieces, x)
+	p := x.piece
 	switch p := p.(type) {
 	case *device:
 		p.protocol = d.cfg.Protocol

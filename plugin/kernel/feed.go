@@ -54,6 +54,9 @@ func newFeeds(cfg *config.Config, f *fib) *feeds {
 		return feeds[vni]
 	}
 	for _, t := range f.tables {
+		if t.left {
+			continue
+		}
 		of := configured(cfg, t.vni)
 		nat := &natTable{vni: t.vni, from: append([]rib.VNI{t.vni}, numbers(of.NATFrom)...)}
 		own := at(metalbond, t.vni)

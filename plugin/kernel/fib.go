@@ -74,6 +74,8 @@ type table struct {
 	failed    map[netip.Prefix]failure
 	conflicts int    // of failed
 	lastError string // of failed
+	left      bool   // no VNI has it any more
+	closing   bool   // and it is being emptied
 }
 
 // key is a prefix of a table.
@@ -93,26 +95,39 @@ type change struct {
 func newFIB(cfg *config.Config, t Tables, log logrus.FieldLogger) *fib {
 	f := &fib{
 		cfg: cfg.Kernel, log: log, rib: t,
-		encapsulation: map[rib.VNI]config.Encapsulation{},
-		own:           map[netip.Addr]rib.VNI{},
-		byNumber:      map[uint32]*table{},
-		queued:        map[key]struct{}{},
-		counters:      Counters{Failed: map[string]uint64{}, Resyncs: map[string]uint64{}},
+		byNumber: map[uint32]*table{},
+		queued:   map[key]struct{}{},
+		counters: Counters{Failed: map[string]uint64{}, Resyncs: map[string]uint64{}},
 	}
 	f.hops, f.sets, f.ids = newHops(f), newSets(f), newIDs(f, cfg.Kernel.NextHopIDs)
+	f.know(cfg)
+	for i := range cfg.VNIs {
+		if c := &cfg.VNIs[i]; c.Table != 0 {
+			f.add(newTable(c))
+		}
+	}
+	return f
+}
+
+// know makes what is known of the VNIs that of a configuration.
+func (f *fib) know(cfg *config.Config) {
+	f.encapsulation, f.own = map[rib.VNI]config.Encapsulation{}, map[netip.Addr]rib.VNI{}
 	for i := range cfg.VNIs {
 		c := &cfg.VNIs[i]
 		f.encapsulation[rib.VNI(c.VNI)] = c.Encapsulation
 		if c.Gateway.IsValid() {
 			f.own[c.Gateway] = rib.VNI(c.VNI)
 		}
-		if c.Table != 0 {
-			x := &table{vni: rib.VNI(c.VNI), number: c.Table, vrf: c.VRF, installed: newRoutes(), failed: map[netip.Prefix]failure{}}
-			f.tables = append(f.tables, x)
-			f.byNumber[c.Table] = x
-		}
 	}
-	return f
+}
+
+func newTable(c *config.VNI) *table {
+	return &table{vni: rib.VNI(c.VNI), number: c.Table, vrf: c.VRF, installed: newRoutes(), failed: map[netip.Prefix]failure{}}
+}
+
+func (f *fib) add(t *table) {
+	f.tables = append(f.tables, t)
+	f.byNumber[t.number] = t
 }
 
 // look marks a prefix to be looked at.
@@ -210,6 +225,9 @@ func (f *fib) flush(now time.Time) {
 // want returns the set that a prefix should have.
 func (f *fib) want(k key) uint32 {
 	f.wanted = f.wanted[:0]
+	if k.table.closing {
+		return noSet
+	}
 	for _, h := range f.desired(k.table.vni, k.prefix) {
 		f.wanted = append(f.wanted, f.hops.intern(h))
 	}

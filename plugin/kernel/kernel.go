@@ -19,7 +19,6 @@ import (
 
 // Kernel keeps Linux's routing in step with the tables.
 type Kernel struct {
-	cfg    *config.Config
 	log    logrus.FieldLogger
 	tables Tables
 	ready  chan struct{}
@@ -27,6 +26,8 @@ type Kernel struct {
 
 	mu sync.Mutex // held for one turn of the loop at a time
 	// guarded by mu, like what they hold; what Run makes is nil before it
+	cfg       *config.Config
+	inForce   *config.Config // what the devices are made of; another one while turning
 	fib       *fib
 	feeds     *feeds
 	devices   *devices
@@ -42,6 +43,7 @@ type Kernel struct {
 	resteer   bool      // steering has to be compared then
 	settled   time.Time // when what an earlier run left is swept
 	first     bool      // the first pass is in the kernel
+	turning   bool      // another configuration has taken effect in part (apply.go)
 	synced    bool
 	since     time.Time // of synced
 }
@@ -55,7 +57,7 @@ func New(cfg *config.Config, t Tables, log logrus.FieldLogger) (*Kernel, error) 
 	if t.Label == nil {
 		t.Label = func(rib.VNI) uint32 { return 0 }
 	}
-	return &Kernel{cfg: cfg, log: log, tables: t, ready: make(chan struct{}), pings: make(chan struct{}), fib: newFIB(cfg, t, log)}, nil
+	return &Kernel{cfg: cfg, inForce: cfg, log: log, tables: t, ready: make(chan struct{}), pings: make(chan struct{}), fib: newFIB(cfg, t, log)}, nil
 }
 
 // Ready is closed once all that the tables said at the start is in the kernel,
@@ -185,7 +187,7 @@ func (k *Kernel) Route(vni rib.VNI, p netip.Prefix) (RouteInfo, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range k.fib.tables {
-		if t.vni == vni {
+		if t.vni == vni && !t.left {
 			return k.fib.routeInfo(t, p, names), true
 		}
 	}

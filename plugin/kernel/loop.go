@@ -82,7 +82,9 @@ func (k *Kernel) turn(now time.Time, events <-chan *rtnl.Event) (more bool, due 
 		more = k.feeds.read(f)
 	}
 	f.flush(now)
+	k.turnOver()
 	k.steerNow(now)
+	f.forgetTables()
 	if !k.first && k.feeds.complete() && len(f.dirty) == 0 {
 		k.first = true
 		close(k.ready)
@@ -133,7 +135,7 @@ func (k *Kernel) due() time.Time {
 
 // sync notes whether all is in the kernel.
 func (k *Kernel) sync(now time.Time, more bool) {
-	synced := k.first && !more && !k.reconcile && len(k.fib.dirty) == 0 && !k.tracker.pending() && k.feeds.caughtUp() && k.fib.pending() == 0 && k.steer.IsZero()
+	synced := k.first && !k.turning && !more && !k.reconcile && len(k.fib.dirty) == 0 && !k.tracker.pending() && k.feeds.caughtUp() && k.fib.pending() == 0 && k.steer.IsZero()
 	if synced && !k.synced {
 		k.since = now
 	}

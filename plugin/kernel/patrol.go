@@ -93,7 +93,7 @@ func (f *fib) inspect(part []rtnl.Route) {
 	for i := range part {
 		r := &part[i]
 		t := f.byNumber[r.Table]
-		if r.Metric != f.cfg.MetricFor(r.Prefix) {
+		if t == nil || r.Metric != f.cfg.MetricFor(r.Prefix) {
 			continue
 		}
 		if _, moved := f.patrol.moved[key{t, r.Prefix}]; moved {
