@@ -13,7 +13,7 @@ import (
 
 // counters are what the bridge and the BGP speaker count.
 func (d *daemon) counters() []api.Counter {
-	list := append(kindCounters(d.vnis), leakCounters(d.bridge.Leaks())...)
+	list := append(kindCounters(d.vnis()), leakCounters(d.bridge.Leaks())...)
 	if d.speaker == nil {
 		return list
 	}

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
@@ -48,8 +49,9 @@ type daemon struct {
 	http    *api.Server
 	api     *api.GRPC
 	static  *api.Static   // routes that are announced over the API
-	vnis    []config.VNI  // of the configuration
 	settle  time.Duration // bgp.settle
+	running atomic.Pointer[config.Config]
+	reloads reloads
 
 	operator  operator
 	begun     time.Time
@@ -59,7 +61,9 @@ type daemon struct {
 // newDaemon wires what the configuration asks for. Nothing runs, and no socket
 // is open, before Run.
 func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
-	d := &daemon{log: log.of(config.LogBridge), vnis: cfg.VNIs, begun: time.Now(), listening: make(chan struct{})}
+	d := &daemon{log: log.of(config.LogBridge), begun: time.Now(), listening: make(chan struct{})}
+	d.running.Store(cfg)
+	d.reloads.passwords = passwordsOf(cfg)
 	d.table = rib.New(rib.Options{Encode: metalbond.Encode})
 	var err error
 	if d.bridge, err = bridge.New(cfg, d.table, d.log); err != nil {
@@ -71,29 +75,15 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 			return nil, err
 		}
 	}
-	if len(cfg.MetalBond.Servers) > 0 {
-		d.client = metalbond.NewClient(metalbond.ClientOptions{
-			Servers:   cfg.MetalBond.Servers,
-			Keepalive: cfg.MetalBond.Keepalive,
-			Hold:      cfg.MetalBond.Hold,
-			Pace:      cfg.MetalBond.ServerPace,
-			Subscribe: configuredVNIs(cfg),
-			Bridge:    d.bridge,
-			Log:       log.of(config.LogMetalBond),
-		})
-	}
+	clientOptions, serverOptions := clientOptions(cfg), serverOptions(cfg)
+	clientOptions.Subscribe = configuredVNIs(cfg)
+	clientOptions.Bridge, clientOptions.Log = d.bridge, log.of(config.LogMetalBond)
+	d.client = metalbond.NewClient(clientOptions)
 	if len(cfg.MetalBond.Listen) > 0 {
-		d.server = metalbond.NewServer(metalbond.ServerOptions{
-			Listen:      cfg.MetalBond.Listen,
-			Keepalive:   cfg.MetalBond.Keepalive,
-			Pace:        cfg.MetalBond.Pace,
-			ClientPace:  cfg.MetalBond.Clients,
-			OneNextHop:  oneNextHop(cfg),
-			OnSubscribe: d.subscribed,
-			OnAnnounce:  d.announced,
-			Bridge:      d.bridge,
-			Log:         log.of(config.LogMetalBond),
-		})
+		serverOptions.OneNextHop = func(vni rib.VNI) bool { return oneNextHop(d.running.Load(), vni) }
+		serverOptions.OnSubscribe, serverOptions.OnAnnounce = d.subscribed, d.announced
+		serverOptions.Bridge, serverOptions.Log = d.bridge, log.of(config.LogMetalBond)
+		d.server = metalbond.NewServer(serverOptions)
 	}
 	if cfg.Kernel != nil {
 		tables := kernel.Tables{MetalBond: d.table, Fabric: d.bridge.Fabric(), Label: d.bridge.Label}
@@ -130,9 +120,6 @@ func (d *daemon) Run(ctx context.Context) error {
 	}
 	if d.speaker != nil {
 		parts = append(parts, d.speaker.Run)
-	}
-	if d.client != nil {
-		parts = append(parts, d.client.Run)
 	}
 	if d.server != nil {
 		parts = append(parts, d.serve)
@@ -245,7 +232,7 @@ func (d *daemon) missing() (list []string) {
 // and from the servers that we are a client of; those are never left again.
 func (d *daemon) subscribed(vni rib.VNI, on bool) {
 	d.bridge.BGP().Subscribed(vni, on)
-	if on && d.client != nil {
+	if on {
 		d.client.Subscribe(vni)
 	}
 }
@@ -253,9 +240,7 @@ func (d *daemon) subscribed(vni rib.VNI, on bool) {
 // announced makes what our clients say something that we say, too, to the
 // servers that we are a client of.
 func (d *daemon) announced(vni rib.VNI) {
-	if d.client != nil {
-		d.client.Export(vni)
-	}
+	d.client.Export(vni)
 }
 
 // announce puts a route of the command line into the table.
@@ -295,17 +280,27 @@ func configuredVNIs(cfg *config.Config) []rib.VNI {
 	return slices.Compact(list)
 }
 
-// oneNextHop returns the answer to whether clients get one next hop a prefix.
-func oneNextHop(cfg *config.Config) func(rib.VNI) bool {
-	all := cfg.MetalBond.NextHops == config.NextHopsOne
-	one := make(map[rib.VNI]bool, len(cfg.VNIs))
-	for _, v := range cfg.VNIs {
-		one[rib.VNI(v.VNI)] = v.NextHops == config.NextHopsOne
-	}
-	return func(vni rib.VNI) bool {
-		if configured, ok := one[vni]; ok {
-			return configured
+// vnis are the configured VNIs, which nobody changes.
+func (d *daemon) vnis() []config.VNI { return d.running.Load().VNIs }
+
+// clientOptions and serverOptions are what MetalBond's two sides take from a
+// configuration, but for what VNIs say.
+func clientOptions(cfg *config.Config) metalbond.ClientOptions {
+	m := &cfg.MetalBond
+	return metalbond.ClientOptions{Servers: m.Servers, Keepalive: m.Keepalive, Hold: m.Hold, Pace: m.ServerPace}
+}
+
+func serverOptions(cfg *config.Config) metalbond.ServerOptions {
+	m := &cfg.MetalBond
+	return metalbond.ServerOptions{Listen: m.Listen, Keepalive: m.Keepalive, Pace: m.Pace, ClientPace: m.Clients}
+}
+
+// oneNextHop reports whether clients get one next hop a prefix of a VNI.
+func oneNextHop(cfg *config.Config, vni rib.VNI) bool {
+	for i := range cfg.VNIs {
+		if v := &cfg.VNIs[i]; rib.VNI(v.VNI) == vni {
+			return v.NextHops == config.NextHopsOne
 		}
-		return all
 	}
+	return cfg.MetalBond.NextHops == config.NextHopsOne
 }

@@ -32,7 +32,7 @@ func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
 	}
 	e.Kernel = d.explainKernel(vni, p)
 	m := g.Memberships()
-	e.NotAsked = m.Spoken && !slices.Contains(m.VNIs, vni) && slices.ContainsFunc(d.vnis, func(v config.VNI) bool {
+	e.NotAsked = m.Spoken && !slices.Contains(m.VNIs, vni) && slices.ContainsFunc(d.vnis(), func(v config.VNI) bool {
 		return rib.VNI(v.VNI) == vni && len(v.Import.Targets) > 0
 	})
 	if d.speaker == nil {

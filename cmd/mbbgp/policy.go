@@ -18,8 +18,9 @@ func (d *daemon) policy() []api.PolicyRule {
 		counted[v.VNI] = v
 	}
 	var list []api.PolicyRule
-	for i := range d.vnis {
-		v := &d.vnis[i]
+	vnis := d.vnis()
+	for i := range vnis {
+		v := &vnis[i]
 		s := counted[rib.VNI(v.VNI)]
 		list = appendRules(list, rib.VNI(v.VNI), "import", v.Import.Rules, s.Imported.Rules)
 		list = appendRules(list, rib.VNI(v.VNI), "export", v.Export.Rules, s.Exported.Rules)
@@ -29,6 +30,9 @@ func (d *daemon) policy() []api.PolicyRule {
 
 func appendRules(list []api.PolicyRule, vni rib.VNI, direction string, rules []config.Rule, counted []bridge.RuleStats) []api.PolicyRule {
 	for i := range rules {
+		if i >= len(counted) { // another configuration is taking effect
+			break
+		}
 		r := &rules[i]
 		list = append(list, api.PolicyRule{
 			VNI:       vni,

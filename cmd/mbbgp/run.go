@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mbbgp/config"
+	"mbbgp/plugin/api"
 )
 
 func runCommand() *cobra.Command {
@@ -25,7 +26,12 @@ func runCommand() *cobra.Command {
                    'kernel.drain' longer, remove everything from the kernel and
                    end. SIGTERM cuts the wait short. 'mbbgp drain' does the same.
 
-The exit code is 0 then, and 78 if it cannot run by this configuration, whenever
+SIGHUP does not end it: it reads the file again and applies what has changed.
+Sessions and routes that this does not concern go on. A file that is wrong, or
+that needs a restart, changes nothing, and the log says why. 'mbbgp reload' does
+the same.
+
+The exit code is 0 at the end, and 78 if it cannot run by this configuration, whenever
 it is tried again. 'mbbgp cleanup' removes later what has stayed.
 
 BGP neighbors are configured before hypervisors may connect. If VNIs originate
@@ -57,9 +63,10 @@ configuration's 'bgp.settle'. Metrics, health and the tables are served on its
 		ctx, d.operator.drain = context.WithCancel(ctx)
 		defer d.operator.drain()
 		d.operator.log = log
-		err = d.Run(ctx)
+		d.operator.reload = func(ctx context.Context) (api.Reloaded, error) { return d.reload(ctx, *path, log) }
+		err = d.runReloading(ctx)
 		drain := ctx.Err() != nil && c.Context().Err() == nil
-		return errors.Join(err, leave(c.Context(), cfg, drain, log.of(config.LogKernel)))
+		return errors.Join(err, leave(c.Context(), d.running.Load(), drain, log.of(config.LogKernel)))
 	}
 	return c
 }

@@ -49,8 +49,9 @@ func (d *daemon) networks() []api.VNI {
 		counted[v.VNI] = v
 	}
 	var list []api.VNI
-	for i := range d.vnis {
-		v := &d.vnis[i]
+	vnis := d.vnis()
+	for i := range vnis {
+		v := &vnis[i]
 		s := counted[rib.VNI(v.VNI)]
 		list = append(list, api.VNI{
 			VNI: rib.VNI(v.VNI), Name: v.Name, Family: v.Family.String(), Encapsulation: v.Encapsulation.String(),
@@ -67,10 +68,8 @@ func (d *daemon) sessions() []api.Session {
 			list = append(list, session(s))
 		}
 	}
-	if d.client != nil {
-		for _, s := range d.client.Sessions() {
-			list = append(list, session(s))
-		}
+	for _, s := range d.client.Sessions() {
+		list = append(list, session(s))
 	}
 	return list
 }
@@ -175,14 +174,12 @@ func (d *daemon) conditions() []api.Condition {
 	if d.kernel != nil {
 		list = append(list, d.kernelCondition())
 	}
-	if d.client != nil {
-		for _, s := range d.client.Sessions() {
-			list = append(list, d.patient(api.Condition{
-				Name:   "metalbond-server " + s.Peer,
-				OK:     s.State == metalbond.Established,
-				Detail: s.State.String(),
-			}))
-		}
+	for _, s := range d.client.Sessions() {
+		list = append(list, d.patient(api.Condition{
+			Name:   "metalbond-server " + s.Peer,
+			OK:     s.State == metalbond.Established,
+			Detail: s.State.String(),
+		}))
 	}
 	return list
 }

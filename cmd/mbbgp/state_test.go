@@ -12,6 +12,7 @@ import (
 	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
 	"mbbgp/plugin/metalbond"
+	"mbbgp/rib"
 )
 
 func buildInfo() *debug.BuildInfo {
@@ -93,7 +94,7 @@ func TestClientIsNamedByItsAddressServerAsConfigured(t *testing.T) {
 func TestNextHopsOfAVNIAreItsOwnAffair(t *testing.T) {
 	cfg := &config.Config{VNIs: []config.VNI{{VNI: 1, NextHops: config.NextHopsAll}, {VNI: 2, NextHops: config.NextHopsOne}}}
 	cfg.MetalBond.NextHops = config.NextHopsOne
-	one := oneNextHop(cfg)
+	one := func(vni rib.VNI) bool { return oneNextHop(cfg, vni) }
 	if one(1) || !one(2) || !one(3) {
 		t.Errorf("one next hop: %v %v %v, want false true true", one(1), one(2), one(3))
 	}
