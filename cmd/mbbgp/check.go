@@ -16,6 +16,7 @@ import (
 
 	"mbbgp/bridge"
 	"mbbgp/config"
+	"mbbgp/plugin/api"
 	"mbbgp/plugin/gobgp"
 	"mbbgp/plugin/metalbond"
 	"mbbgp/rib"
@@ -69,18 +70,21 @@ the same network namespace.`,
 	return c
 }
 
-// checkUse finds what is wrong outside the file: passwords that cannot be
-// read, a gobgpd file that is not one, what bridge and speaker do not accept.
+// checkUse finds what is wrong outside the file: passwords and certificates that
+// cannot be read, a gobgpd file that is not one, what bridge and speaker do not accept.
 // What they warn of goes to out.
 func checkUse(file string, cfg *config.Config, out io.Writer) error {
 	var problems []error
 	if cfg.BGP != nil {
 		for i, n := range cfg.BGP.Neighbors {
-			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.neighbors[%d].password-file", i), n.PasswordFile))
+			problems = append(problems, checkFile(file, fmt.Sprintf("bgp.neighbors[%d].password-file", i), n.PasswordFile))
 		}
 		for i, n := range cfg.BGP.DynamicNeighbors {
-			problems = append(problems, checkPassword(file, fmt.Sprintf("bgp.dynamic-neighbors[%d].password-file", i), n.PasswordFile))
+			problems = append(problems, checkFile(file, fmt.Sprintf("bgp.dynamic-neighbors[%d].password-file", i), n.PasswordFile))
 		}
+	}
+	if cfg.API.Listen.IsValid() {
+		problems = append(problems, checkTLS(file, cfg.API.TLS))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return err
@@ -124,16 +128,38 @@ func inFile(file string, err error) error {
 	return errors.Join(problems...)
 }
 
-func checkPassword(file, where, password string) error {
-	if password == "" {
-		return nil
+// checkTLS checks the files of api.tls, each by itself and then what they hold.
+func checkTLS(file string, t config.APITLS) error {
+	err := errors.Join(
+		checkFile(file, "api.tls.certificate", t.Certificate),
+		checkFile(file, "api.tls.key", t.Key),
+		checkFile(file, "api.tls.clients", t.Clients),
+	)
+	if err != nil {
+		return err
 	}
-	if _, err := os.ReadFile(password); err != nil {
-		e := &config.Error{File: file, Path: where, Problem: err.Error()}
-		e.Line, e.Column = position(file, where)
-		return e
+	if err := api.TLS(t).Check(); err != nil {
+		return placed(file, "api.tls.certificate", err)
 	}
 	return nil
+}
+
+// checkFile says of a file that the file names whether it can be read.
+func checkFile(file, where, path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.ReadFile(path); err != nil {
+		return placed(file, where, err)
+	}
+	return nil
+}
+
+// placed says of an error which value of the file it is about.
+func placed(file, where string, err error) error {
+	e := &config.Error{File: file, Path: where, Problem: err.Error()}
+	e.Line, e.Column = position(file, where)
+	return e
 }
 
 // position finds the value at a path in a file that has been parsed before. A

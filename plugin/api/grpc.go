@@ -42,6 +42,12 @@ type TLS struct {
 	Clients          string // authorities that sign the certificates of clients
 }
 
+// Check reads the files and says what is wrong with them.
+func (t TLS) Check() error {
+	_, err := serverTLS(t)
+	return err
+}
+
 // The limits of the management API.
 const (
 	maxMessage    = 1 << 20  // bytes of a request

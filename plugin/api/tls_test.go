@@ -154,5 +154,8 @@ func TestBadFilesOfTLSAreNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "api: "+want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+		if checked := files.Check(); checked == nil || checked.Error() != want {
+			t.Errorf("checked: %v, want %s", checked, want)
+		}
 	}
 }
