@@ -28,7 +28,7 @@ const (
 )
 
 func concurrent(t *testing.T, maxTombstones int) {
-	w := newWorld(Options{Encode: frame, MaxTombstones: maxTombstones, page: 10 * frameRoom, paged: 40 * frameRoom})
+	w := newWorld(Options{Encode: frame, MaxTombstones: maxTombstones, page: 10 * frameRoom, paged: 40 * frameRoom, pagedPerRoute: 1})
 	models := make([]*model, writers)
 	var writing, reading sync.WaitGroup
 	for i := range writers {

@@ -42,8 +42,12 @@ type pages struct {
 const (
 	pageLength  = 32<<10 - 1 // bytes of a page; an end has 15 bits
 	mostStrides = 1024
-	mostPaged   = 4 << 20  // bytes of pages of one VNI
+	mostPaged   = 4 << 20  // bytes of pages of one VNI, or if that is more:
 	fullPaged   = 64 << 20 // bytes of pages of all VNIs; beyond, a VNI keeps few
+
+	// A dump to 200 readers takes 0.12 us a frame if they keep a quarter of it
+	// and spread over more, and 0.05 if they keep most.
+	pagedPerRoute = 32 // bytes, a quarter of what the table takes
 )
 
 // stride is a pass that is shared.
@@ -291,8 +295,12 @@ func (s *pages) make(x *stride, k kind, before *page, most uint64) *page {
 // nothing, if there is no room.
 func (s *pages) encode(entry uint32, x *stride) bool {
 	w, d := &s.view, &s.view.diff
+	e := s.v.entries.at(entry)
+	if e.oldest == e.newest && e.oldest != 0 {
+		return s.encodeOne(e, s.v.records.at(e.oldest), x)
+	}
 	soles := len(w.soles)
-	w.compare(s.v.entries.at(entry), x.seen, x.target)
+	w.compare(e, x.seen, x.target)
 	d.split()
 	if len(d.gone)+len(d.come) == 0 {
 		return true
@@ -310,6 +318,22 @@ func (s *pages) encode(entry uint32, x *stride) bool {
 	return true
 }
 
+// encodeOne is encode for an entry of one record, as most are: 60 ns instead of
+// 95.
+func (s *pages) encodeOne(e *entry, r *record, x *stride) bool {
+	old, now := r.at(x.seen), r.at(x.target)
+	if old == now || s.view.hides(r) {
+		return true
+	}
+	if len(s.frames)+frameRoom > s.v.options.page {
+		return false
+	}
+	s.view.note(r.sole)
+	s.frames = s.v.options.Encode(s.frames, old, s.v.number, e.prefix(), s.v.hops.at(r.hop).NextHop)
+	s.ends = append(s.ends, uint16(len(s.frames))|groupEnd)
+	return true
+}
+
 // keep notes a new page and gives old ones up for it.
 func (s *pages) keep(p *page) {
 	if len(p.frames) == 0 {
@@ -318,7 +342,7 @@ func (s *pages) keep(p *page) {
 	p.of.kept++
 	s.kept = append(s.kept, p)
 	s.bytes += len(p.frames)
-	most := s.v.options.paged
+	most := max(s.v.options.paged, s.v.options.pagedPerRoute*s.v.live)
 	if s.total.Add(int64(len(p.frames))) > fullPaged {
 		most /= 16
 	}

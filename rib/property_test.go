@@ -281,7 +281,13 @@ func (w *world) finish(t fataler) {
 
 func TestEveryReaderIsToldExactlyWhatIsThere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(Options{Encode: frame, MaxTombstones: rapid.SampledFrom([]int{1, 2, 3, 5, 1000}).Draw(t, "tombstones")})
+		w := newWorld(Options{
+			Encode:        frame,
+			MaxTombstones: rapid.SampledFrom([]int{1, 2, 3, 5, 1000}).Draw(t, "tombstones"),
+			page:          rapid.SampledFrom([]int{0, frameRoom, 2 * frameRoom, 4 * frameRoom}).Draw(t, "page"),
+			paged:         rapid.SampledFrom([]int{0, 1, 4 * frameRoom}).Draw(t, "paged"),
+			pagedPerRoute: 1,
+		})
 		t.Repeat(map[string]func(*rapid.T){
 			"add": w.add, "add again": w.add, "add more": w.add, "remove": w.remove, "remove more": w.remove, "replace": w.replace,
 			"edit": w.edit, "edit more": w.edit,

@@ -19,7 +19,8 @@ type Options struct {
 	// much; if they are, more tombstones stay.
 	MaxTombstones int
 
-	page, paged int // bytes of a page and of all pages of a VNI; 0 means the default
+	// Bytes of a page, and of all pages of a VNI; 0 means the default.
+	page, paged, pagedPerRoute int
 }
 
 const defaultTombstones = 1 << 20
@@ -41,6 +42,7 @@ func New(o Options) *Table {
 		o.MaxTombstones = defaultTombstones
 	}
 	o.page, o.paged = cmp.Or(o.page, pageLength), cmp.Or(o.paged, mostPaged)
+	o.pagedPerRoute = cmp.Or(o.pagedPerRoute, pagedPerRoute)
 	return &Table{options: o, vnis: map[VNI]*vni{}, origins: origins{byID: map[Origin]*originState{}}}
 }
 
