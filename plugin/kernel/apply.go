@@ -39,7 +39,7 @@ func (k *Kernel) Apply(cfg *config.Config) {
 	for k.feeds.read(f) { // what they are told is not told again
 	}
 	f.reconfigure(cfg)
-	next := newFeeds(cfg, f)
+	next := newFeeds(cfg, f, k.wake)
 	next.inherit(k.feeds, k.steering)
 	k.feeds.close()
 	k.feeds = next

@@ -43,9 +43,10 @@ const (
 	changesATurn  = batchSize
 )
 
-// newFeeds begins to read what the routes of f's tables follow from.
-func newFeeds(cfg *config.Config, f *fib) *feeds {
-	x := &feeds{wake: make(chan struct{}, 1), batch: make([]rib.Change, changesAtOnce), nat: map[natKey]struct{}{}}
+// newFeeds begins to read what the routes of f's tables follow from. wake gets a
+// token when there is something to read.
+func newFeeds(cfg *config.Config, f *fib, wake chan struct{}) *feeds {
+	x := &feeds{wake: wake, batch: make([]rib.Change, changesAtOnce), nat: map[natKey]struct{}{}}
 	metalbond, fabric := map[rib.VNI]*feed{}, map[rib.VNI]*feed{}
 	at := func(feeds map[rib.VNI]*feed, vni rib.VNI) *feed {
 		if feeds[vni] == nil {

@@ -75,7 +75,7 @@ func (m *model) start() {
 	}
 	m.fib.resyncs.last = m.now
 	m.settled = m.now.Add(m.cfg.Kernel.Settle)
-	m.feeds = newFeeds(m.cfg, m.fib)
+	m.feeds = newFeeds(m.cfg, m.fib, make(chan struct{}, 1))
 }
 
 // turn does what a turn of the loop does.

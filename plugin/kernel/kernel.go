@@ -22,6 +22,7 @@ type Kernel struct {
 	log    logrus.FieldLogger
 	tables Tables
 	ready  chan struct{}
+	wake   chan struct{} // holds a token while there is something to read
 	pings  chan struct{} // taken by the loop
 
 	mu sync.Mutex // held for one turn of the loop at a time
@@ -57,7 +58,7 @@ func New(cfg *config.Config, t Tables, log logrus.FieldLogger) (*Kernel, error) 
 	if t.Label == nil {
 		t.Label = func(rib.VNI) uint32 { return 0 }
 	}
-	return &Kernel{cfg: cfg, inForce: cfg, log: log, tables: t, ready: make(chan struct{}), pings: make(chan struct{}), fib: newFIB(cfg, t, log)}, nil
+	return &Kernel{cfg: cfg, inForce: cfg, log: log, tables: t, ready: make(chan struct{}), wake: make(chan struct{}, 1), pings: make(chan struct{}), fib: newFIB(cfg, t, log)}, nil
 }
 
 // Ready is closed once all that the tables said at the start is in the kernel,
@@ -156,7 +157,7 @@ func (k *Kernel) start(conn, scanner *rtnl.Conn) (err error) {
 	k.steer = now // what does not wait for NAT ranges
 	k.settled = now.Add(k.cfg.Kernel.Settle)
 	f.resyncs.last = now
-	k.feeds = newFeeds(k.cfg, f)
+	k.feeds = newFeeds(k.cfg, f, k.wake)
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (k *Kernel) loop(ctx context.Context, events <-chan *rtnl.Event, heard <-ch
 		case part, ok := <-k.patrolled():
 			k.inspect(part, !ok)
 		case <-k.pings:
-		case <-k.feeds.wake:
+		case <-k.wake:
 		case <-timer.C:
 		}
 	}
