@@ -32,7 +32,8 @@ anything. Everything that is wrong is printed on standard error, one line each:
   FILE:LINE:COLUMN: PATH: VALUE, what is allowed
 
 and the exit code is 1. A good file is summed up in one line. Before that comes,
-on standard error, what is allowed and will hardly be meant.
+on standard error, what is allowed and will hardly be meant. A bridge that runs
+takes a good file on with 'mbbgp reload', which also tells what needs a restart.
 
 With --system it is this machine that is checked: whether it has what the file
 makes use of in the kernel (features, modules, capabilities, sysctls, devices,
@@ -40,7 +41,7 @@ MTU), and what to do where not. Nothing is changed. The exit code is 1 if an
 error is found, and 0 with warnings alone. Run it as who will run mbbgp, and in
 the same network namespace.`,
 		Example: `  mbbgp check -c mbbgp.yaml
-  mbbgp check -c mbbgp.yaml && systemctl restart mbbgp
+  mbbgp check -c mbbgp.yaml && mbbgp reload
   mbbgp check --system -c mbbgp.yaml
   mbbgp check --system -j | jq -r '.[] | select(.ok | not).remedy'`,
 	}

@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"mbbgp/bridge"
 	"mbbgp/config"
 	"mbbgp/plugin/gobgp"
+	"mbbgp/plugin/metalbond"
 	"mbbgp/rib"
 )
 
@@ -117,10 +119,43 @@ func (s *site) session(address string) (n gobgp.NeighborInfo) {
 	return n
 }
 
-// watch counts what changes in a VNI from now on.
-func (s *site) watch(vni rib.VNI) (changes func() []string) {
-	r := s.table.NewReader(vni, rib.ReaderOptions{})
-	s.t.Cleanup(r.Close)
+// hypervisorOf connects a MetalBond client that reads VNI 200, and returns its
+// table when all is in it, and what tells whether its first session goes on.
+func hypervisorOf(t *testing.T, s *site) (table *rib.Table, established func() bool) {
+	t.Helper()
+	table = rib.New(rib.Options{Encode: metalbond.Encode})
+	log := s.log.of(config.LogBridge)
+	b, err := bridge.New(&config.Config{}, table, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.until("hypervisors may connect", func() bool { return closed(s.listening) })
+	client := metalbond.NewClient(metalbond.ClientOptions{
+		Servers: []string{s.server.Addr().String()}, Subscribe: []rib.VNI{200}, Bridge: b, Log: log,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- client.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	s.until("the hypervisor has its routes", func() bool { return table.Stats(200).Prefixes == s.table.Stats(200).Prefixes })
+	since := client.Sessions()[0].Since
+	return table, func() bool {
+		x := client.Sessions()[0]
+		return x.State == metalbond.Established && x.Since.Equal(since)
+	}
+}
+
+// watch returns what changes in a VNI from now on.
+func (s *site) watch(vni rib.VNI) (changes func() []string) { return watchTable(s.t, s.table, vni) }
+
+func watchTable(t *testing.T, table *rib.Table, vni rib.VNI) (changes func() []string) {
+	r := table.NewReader(vni, rib.ReaderOptions{})
+	t.Cleanup(r.Close)
 	buf := make([]rib.Change, 100)
 	read := func() (list []string) {
 		for more := true; more; {
@@ -254,6 +289,9 @@ func TestReloadsEndLikeAFreshStartAndDisturbNobodyElse(t *testing.T) {
 	})
 	heardHere, heardThere := b.watch(200), fabric.watch(200)
 
+	hypervisor, established := hypervisorOf(t, b)
+	heard := watchTable(t, hypervisor, 200)
+
 	text := ""
 	for range 20 {
 		text = variant(r, port, fabricPort)
@@ -270,6 +308,9 @@ func TestReloadsEndLikeAFreshStartAndDisturbNobodyElse(t *testing.T) {
 		if len(list) > 0 {
 			t.Errorf("%s, what no change named has changed: %q", who, list)
 		}
+	}
+	if list := heard(); len(list) > 0 || !established() {
+		t.Errorf("a hypervisor has heard %q, and its session is still there: %v", list, established())
 	}
 	if n := b.session(there); n.Ups != 1 || n.State != gobgp.Established {
 		t.Errorf("the session to the fabric: %+v", n)
