@@ -133,14 +133,17 @@ func (d *daemon) reloadLocked(ctx context.Context, file string, log *logs) ([]co
 }
 
 // prepare finds what apply would fail at.
-func (d *daemon) prepare(cfg *config.Config) (step *gobgp.Step, err error) {
+func (d *daemon) prepare(cfg *config.Config) (*gobgp.Step, error) {
 	if err := d.bridge.Check(cfg); err != nil {
 		return nil, err
 	}
-	if d.speaker != nil {
-		step, err = d.speaker.Prepare(cfg)
+	if d.speaker == nil {
+		return nil, nil
 	}
-	return step, err
+	if !closed(d.speaker.Ready()) {
+		return nil, errors.New("BGP has not started yet")
+	}
+	return d.speaker.Prepare(cfg)
 }
 
 // apply leads from one configuration to another, and returns the one that is in

@@ -450,3 +450,28 @@ func TestReloadIsRefusedAsAWhole(t *testing.T) {
 	}
 	b.reloads.Unlock()
 }
+
+func TestReloadThatStopsHalfWaySaysWhatIsLeft(t *testing.T) {
+	port := freeBGPPort(t, here)
+	old := fabricText(here, 65001, port, "{address: 127.70.0.9, asn: 65002, passive: true}")
+	b := startSite(t, old)
+	b.stop() // BGP is what does not work any more
+	next := strings.Replace(strings.Replace(old, "vni: 203", "vni: 207", 1), "asn: 65002", "asn: 65003", 1)
+	if _, err := b.reloadWith(next); err == nil || !strings.Contains(err.Error(), "BGP is not running") {
+		t.Fatal(err)
+	}
+	var left []string
+	cfg, err := config.Load(b.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range config.Diff(b.running.Load(), cfg) {
+		left = append(left, c.Path)
+	}
+	if want := []string{"bgp.neighbors[address=127.70.0.9].asn"}; !slices.Equal(left, want) {
+		t.Errorf("left to do: %q, want %q", left, want)
+	}
+	if err := b.bridge.Check(cfg); err != nil || len(b.bridge.BGP().Stats().VNIs) != 6 || b.bridge.BGP().Stats().VNIs[5].VNI != 207 {
+		t.Errorf("the bridge: %v, %+v", err, b.bridge.BGP().Stats().VNIs)
+	}
+}
