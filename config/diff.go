@@ -154,26 +154,28 @@ func isMapping(list ...*node) bool {
 func (d *differ) named(path, key string, old, new *node) {
 	id := names[key]
 	at := func(item *node) string { return fmt.Sprintf("%s[%s=%s]", path, id, get(item, id).text) }
-	find := func(list, item *node) *node {
-		for _, x := range items(list) {
-			if get(x, id).text == get(item, id).text {
-				return x
-			}
-		}
-		return nil
-	}
+	before, now := byName(old, id), byName(new, id)
 	for _, x := range items(new) {
-		if was := find(old, x); was != nil {
+		if was := before[get(x, id).text]; was != nil {
 			d.mapping(at(x), key+"[]", was, x)
 		} else {
 			d.differ(at(x), key+"[]", "", x.oneLine())
 		}
 	}
 	for _, x := range items(old) {
-		if find(new, x) == nil {
+		if now[get(x, id).text] == nil {
 			d.differ(at(x), key+"[]", x.oneLine(), "")
 		}
 	}
+}
+
+// byName returns the entries of a list by their names.
+func byName(list *node, id string) map[string]*node {
+	all := make(map[string]*node, len(items(list)))
+	for _, x := range items(list) {
+		all[get(x, id).text] = x
+	}
+	return all
 }
 
 func items(n *node) []*node {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -121,5 +123,59 @@ func TestNewTableIsFilledBeforeTheOldOneIsEmptied(t *testing.T) {
 	}
 	if filled != 50 {
 		t.Errorf("%d routes have come, want 50", filled)
+	}
+}
+
+func TestDevicesComeAndGoWithTheirVNI(t *testing.T) {
+	h := newHost(t, func(cfg *config.Config) {
+		cfg.VXLAN = config.VXLAN{Local: netip.MustParseAddr("fd00:a::1"), RouterMAC: config.MAC{2, 0, 0, 0, 0, 1}}
+	})
+	h.ready()
+	h.until("an earlier run is over", func(i Info) bool { return i.Swept })
+	vni := func(n uint32) config.VNI {
+		return config.VNI{VNI: n, Encapsulation: config.EncapVXLAN, Decapsulation: config.DecapOff, Table: n, Isolated: true, VXLANDevice: fmt.Sprint("vx", n)}
+	}
+	there := func(device string) func() bool {
+		return func() bool { return exec.Command("ip", "link", "show", device).Run() == nil }
+	}
+	index := func(device string) string {
+		out, _ := exec.Command("ip", "-o", "link", "show", device).CombinedOutput()
+		number, _, _ := strings.Cut(string(out), ":")
+		return number
+	}
+	rules := func(device string) bool {
+		out, _ := exec.Command("ip", "rule", "show").CombinedOutput()
+		return strings.Contains(string(out), "iif "+device)
+	}
+	h.kernel.Apply(h.with(vni(201)))
+	if !eventually(there("vx201")) || !eventually(func() bool { return rules("vx201") }) {
+		t.Fatal("vx201 is not there, or no rule of it")
+	}
+	first := index("vx201")
+	h.kernel.Apply(h.with(vni(201), vni(202)))
+	if !eventually(there("vx202")) {
+		t.Fatal("vx202 is not there")
+	}
+	h.kernel.Apply(h.with(vni(201)))
+	if !eventually(func() bool { return !there("vx202")() && !rules("vx202") }) {
+		t.Error("vx202 is still there, or a rule of it")
+	}
+	if again := index("vx201"); again != first {
+		t.Errorf("vx201 was made anew: %s, %s before", again, first)
+	}
+	other := vni(201)
+	other.Table = 301
+	h.kernel.Apply(h.with(other))
+	if !eventually(func() bool {
+		out, _ := exec.Command("ip", "rule", "show").CombinedOutput()
+		return strings.Contains(string(out), "iif vx201 lookup 301") && !strings.Contains(string(out), "iif vx201 lookup 201")
+	}) {
+		t.Error("no rule, or one too many, leads packets of vx201 to table 301")
+	}
+	if again := index("vx201"); again != first {
+		t.Errorf("vx201 was made anew for its table: %s, %s before", again, first)
+	}
+	if routes := h.routes(201); !eventually(func() bool { routes = h.routes(201); return len(routes) == 0 }) {
+		t.Errorf("left of table 201: %v", routes)
 	}
 }
