@@ -9,6 +9,7 @@ nfpm := go run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 export VERSION ?= $(shell git log -1 --format=0.0.0~%cd.%h --date=format:%Y%m%d%H%M%S 2>/dev/null || echo 0.0.0)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 export MAINTAINER ?= mbbgp <mbbgp@localhost>
+DEB ?= bin/
 IMAGE ?= mbbgp
 
 build: ## the binary, in bin/
@@ -41,7 +42,7 @@ deb: ## the Debian package of this machine's architecture, in bin/; VERSION=1.2.
 	bin/package/mbbgp man bin/package/man && gzip -9n bin/package/man/*
 	mkdir bin/package/completion
 	for shell in bash zsh fish; do bin/package/mbbgp completion $$shell >bin/package/completion/$$shell || exit; done
-	GOARCH=$$(go env GOARCH) $(nfpm) package -f $(packaging)/nfpm.yaml -p deb -t bin/
+	GOARCH=$$(go env GOARCH) $(nfpm) package -f $(packaging)/nfpm.yaml -p deb -t $(DEB)
 
 image: ## a Docker image of this machine's architecture, named IMAGE
 	rm -rf bin/image
