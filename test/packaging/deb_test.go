@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,9 @@ func TestPackageLivesUnderSystemd(t *testing.T) {
 	for _, version := range []string{"1", "2"} {
 		run(t, "make", "--no-print-directory", "deb", "VERSION="+version, "DEB="+filepath.Join(dir, "mbbgp_"+version+"_test.deb"))
 	}
+	// The machine ends with the thread that starts it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := exec.Command("unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child",
 		"testdata/machine", "life", dir)
 	cmd.Dir = filepath.Join(checkout(t), "test/packaging")
