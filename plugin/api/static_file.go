@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sirupsen/logrus"
+
 	"mbbgp/bridge"
 	"mbbgp/rib"
 )
@@ -69,14 +71,19 @@ func (s *Static) Load() {
 		edits = append(edits, r.edit())
 	}
 	s.channel.Apply(edits)
+	var refused []error
 	for i, r := range routes {
 		s.routes[r.staticKey] = staticValue{r.preference, true}
 		s.announced(r.vni)
 		if why := edits[i].Refused; why != nil {
-			log.WithError(why).Warn("a route that was kept is refused")
+			refused = append(refused, why)
+			log.WithError(why).WithFields(logrus.Fields{"vni": r.vni, "prefix": r.prefix}).Debug("a route that was kept is refused")
 		}
 	}
-	log.WithField("routes", len(routes)).Info("routes that were kept are announced")
+	if len(refused) > 0 {
+		log.WithError(refused[0]).WithField("routes", len(refused)).Warn("routes that were kept are refused")
+	}
+	log.WithField("routes", len(routes)-len(refused)).Info("routes that were kept are announced")
 }
 
 // parseKept reads the file. The error says where it is wrong.

@@ -41,6 +41,7 @@ type attached struct {
 	wanted  []config.Family // that the VNIs need
 	log     logrus.FieldLogger
 	encode  *encoder  // used by announce and withdraw only
+	unsaid  leftOut   // likewise
 	out     *outgoing // used by announce and withdraw; isOwn by all
 	left    leftovers // of the last link, nil before the first; used by run only
 
@@ -56,6 +57,7 @@ func newAttached(cfg *config.Config, log logrus.FieldLogger) *attached {
 		wanted:  wantedFamilies(cfg),
 		log:     log.WithField("gobgpd", cfg.BGP.Attach),
 		encode:  newEncoder(cfg.ASN),
+		unsaid:  leftOut{log: log},
 		out:     newOutgoing(cfg.ASN, cfg.RouterID),
 	}
 }
@@ -207,12 +209,12 @@ func (a *attached) say(batch []bridge.Update) error {
 	for i := range batch {
 		p, err := a.encode.path(&batch[i], now)
 		if err != nil {
-			a.log.WithError(err).Error("BGP path left out")
+			a.unsaid.note(batch[i].NLRI, err)
 			continue
 		}
 		out, err := a.out.path(p)
 		if err != nil {
-			a.log.WithError(err).Error("BGP path left out")
+			a.unsaid.note(batch[i].NLRI, err)
 			continue
 		}
 		paths = append(paths, out)

@@ -32,6 +32,7 @@ var errStopped = errors.New("BGP was stopped through its API")
 type embedded struct {
 	log      logrus.FieldLogger
 	encode   *encoder               // used by announce and withdraw only
+	unsaid   leftOut                // likewise
 	several  *multipath             // nil if one path of each NLRI is in use
 	sweep    *sweeper               // nil if GoBGP's tables cannot be swept
 	tables   map[config.Family]bool // that GoBGP has
@@ -45,7 +46,7 @@ type embedded struct {
 }
 
 func newEmbedded(s *setup, log logrus.FieldLogger) *embedded {
-	return &embedded{setup: s, log: log, encode: newEncoder(s.asn)}
+	return &embedded{setup: s, log: log, encode: newEncoder(s.asn), unsaid: leftOut{log: log}}
 }
 
 func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context) error) error {

@@ -47,7 +47,7 @@ func (e *embedded) paths(batch []bridge.Update) []*apiutil.Path {
 		}
 		p, err := e.encode.path(&batch[i], now)
 		if err != nil {
-			e.log.WithError(err).Error("BGP path left out")
+			e.unsaid.note(batch[i].NLRI, err)
 			continue
 		}
 		paths = append(paths, p)
@@ -98,7 +98,7 @@ func (e *embedded) hand(paths []*apiutil.Path, call func([]*apiutil.Path) error)
 	case !e.running():
 		return err
 	case len(paths) == 1:
-		e.log.WithError(err).WithField("path", paths[0].Nlri).Error("BGP path left out")
+		e.unsaid.note(paths[0].Nlri, err)
 		return nil
 	}
 	half := len(paths) / 2

@@ -21,14 +21,14 @@ import (
 // watcher turns GoBGP's events into calls of a sink. GoBGP calls it from one
 // goroutine.
 type watcher struct {
-	ctx        context.Context // over: nothing goes on any more
-	to         sink
-	decode     *decoder
-	multipath  *multipath // nil if one path of each NLRI is in use
-	keeping    map[netip.Addr]bool         // has gone, and some of its routes stay
-	agreed     map[netip.Addr][]FamilyInfo // in all sessions with it
-	reset      func(neighbor netip.Addr)   // ends a session
-	sweep      atomic.Pointer[sweeper]     // of GoBGP's tables; nil if there is none
+	ctx       context.Context // over: nothing goes on any more
+	to        sink
+	decode    *decoder
+	multipath *multipath                  // nil if one path of each NLRI is in use
+	keeping   map[netip.Addr]bool         // has gone, and some of its routes stay
+	agreed    map[netip.Addr][]FamilyInfo // in all sessions with it
+	reset     func(neighbor netip.Addr)   // ends a session
+	sweep     atomic.Pointer[sweeper]     // of GoBGP's tables; nil if there is none
 
 	mu         sync.Mutex
 	configured map[netip.Addr]bool // guarded by mu
@@ -37,13 +37,13 @@ type watcher struct {
 
 func newWatcher(ctx context.Context, s *setup, to sink, m *multipath, reset func(netip.Addr)) *watcher {
 	w := &watcher{
-		ctx:        ctx,
-		to:         to,
-		decode:     newDecoder(),
-		multipath:  m,
-		keeping:    make(map[netip.Addr]bool),
-		agreed:     make(map[netip.Addr][]FamilyInfo),
-		reset:      reset,
+		ctx:       ctx,
+		to:        to,
+		decode:    newDecoder(),
+		multipath: m,
+		keeping:   make(map[netip.Addr]bool),
+		agreed:    make(map[netip.Addr][]FamilyInfo),
+		reset:     reset,
 	}
 	w.know(s)
 	return w

@@ -189,8 +189,12 @@ func (s *steering) divide() (changes []moved, err error) {
 	for at := range s.dirty {
 		parts, clash := divide(s.said[at], s.earlier[at])
 		if clash && !s.clashes[at] {
+			level := logrus.WarnLevel // of the first one of the VNI; how many there are is a metric
+			if s.conflicts(at.vni) > 0 {
+				level = logrus.DebugLevel
+			}
 			s.log.WithFields(logrus.Fields{"vni": at.vni, "address": at.addr}).
-				Warn("hypervisors claim the same ports of an address; the lowest next hop has them")
+				Log(level, "hypervisors claim the same ports of an address; the lowest next hop has them")
 		}
 		if s.clashes[at] = clash; !clash {
 			delete(s.clashes, at)
