@@ -110,7 +110,7 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 func (d *daemon) Run(ctx context.Context) error {
 	defer d.bridge.BGP().Close()
 	defer context.AfterFunc(ctx, func() { notify(sd.SdNotifyStopping) })()
-	parts := []part{d.bridge.Leak, d.supervise}
+	parts := []part{d.bridge.Leak, d.client.Run, d.supervise}
 	if d.api != nil {
 		d.static.Load()
 		parts = append(parts, d.api.Run)
