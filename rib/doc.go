@@ -25,16 +25,14 @@
 //   - A bell wakes the readers that have read everything, a few by the change
 //     itself, the rest by a goroutine that lives as long as that takes, which
 //     the last reader that closes waits for. (bell.go)
+//   - Frames are encoded when they are first read, and the pages that they make
+//     are kept for a while for the other readers, who are told the same.
+//     (page.go)
 //
 // Values lie in slabs and refer to each other by number (slab.go), prefixes are
 // found through a hash table (index.go), next hops are interned (hops.go). A
 // million routes of one origin take 132 bytes each, a further origin of all of
 // them 22 more.
-//
-// Frames are encoded when they are read, not kept. A dump of a million routes
-// takes 125 ns a route with the MetalBond encoder and 94 with one that only
-// copies as many bytes, which is the most that kept frames could save; they
-// would take 56 bytes more of each route, and a further cache miss.
 //
 // A lock per VNI is held by a change, or shared by a read that looks at no more
 // than 4096 slots of the log. Longer, in proportion to what there is to do, it
