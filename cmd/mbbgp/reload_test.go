@@ -319,6 +319,16 @@ func TestReloadsEndLikeAFreshStartAndDisturbNobodyElse(t *testing.T) {
 	b.until("imports have settled", func() bool { return settled(b, fabric) })
 	after, afterThere := b.routes(), fabric.routes()
 	b.stop()
+	// A speaker that starts writes a variable of GoBGP's that the others read
+	// when they lose routes.
+	fabric.until("the fabric has forgotten what it heard", func() bool {
+		for vni := rib.VNI(200); vni < 206; vni++ {
+			if fabric.table.Stats(vni).Prefixes > 2 { // its own
+				return false
+			}
+		}
+		return true
+	})
 	fresh := startSite(t, text)
 	hypervisors = fresh.bridge.Open(rib.Client, "hypervisors")
 	for i := range 50 {
