@@ -24,13 +24,14 @@ type Claim struct {
 
 // Stats are the figures of one VNI at one moment.
 type Stats struct {
-	Prefixes   int    // with a live next hop
-	NextHops   int    // live, of all prefixes
-	Claims     int    // announcements of live next hops by origins
-	Tombstones int    // withdrawn next hops kept for readers
-	Parked     int    // notes of parked readers: prefixes and their next hops
-	Readers    int    // open readers
-	Version    uint64 // number of changes so far
+	Prefixes   int             // with a live next hop
+	NextHops   int             // live, of all prefixes
+	Sources    [Leaked + 1]int // of these, by the source of their best claim
+	Claims     int             // announcements of live next hops by origins
+	Tombstones int             // withdrawn next hops kept for readers
+	Parked     int             // notes of parked readers: prefixes and their next hops
+	Readers    int             // open readers
+	Version    uint64          // number of changes so far
 }
 
 // VNIs returns the VNIs that hold routes or readers, ascending.
@@ -51,6 +52,7 @@ func (t *Table) Stats(number VNI) Stats {
 	return Stats{
 		Prefixes:   v.known,
 		NextHops:   v.live,
+		Sources:    v.sources,
 		Claims:     v.claims.length,
 		Tombstones: len(v.graves),
 		Parked:     v.noted,

@@ -231,6 +231,7 @@ func (w *world) inspect(t *rapid.T, vni VNI) {
 		}
 		for i, info := range infos {
 			path := list[i].path
+			want.Sources[path.Source]++
 			claims := w.model.claims(route{vni, p, path.NextHop})
 			want.Claims += len(claims)
 			if info.NextHop != path.NextHop || info.Visible != slices.Contains(visible[p], path) || len(info.Claims) != len(claims) {
@@ -244,7 +245,7 @@ func (w *world) inspect(t *rapid.T, vni VNI) {
 		}
 	}
 	got := w.table.Stats(vni)
-	if got.Prefixes != want.Prefixes || got.NextHops != want.NextHops || got.Claims != want.Claims {
+	if got.Prefixes != want.Prefixes || got.NextHops != want.NextHops || got.Claims != want.Claims || got.Sources != want.Sources {
 		t.Fatalf("Stats(%d) = %+v, want %+v", vni, got, want)
 	}
 	if most := max(w.table.options.MaxTombstones, 0); got.Tombstones > most {

@@ -116,7 +116,8 @@ type Preference uint8
 // behind the other's.
 const (
 	Relayed       Preference = 50  // through a gateway, said by a MetalBond peer; or another VNI's, leaked
-	Redistributed Preference = 100 // learnt from another protocol; worse and better paths are 51 to 199
+	Deferred      Preference = 51  // Native, of a VNI that prefers what is learnt from another protocol
+	Redistributed Preference = 100 // learnt from another protocol; worse and better paths are 52 to 199
 	Native        Preference = 200 // announced in MetalBond by who owns it
 )
 

@@ -23,16 +23,17 @@ type vni struct {
 	hops    hops
 	said    map[Origin]*saying
 	readers []*Reader
-	graves  []uint32      // tombstones
-	swept   int           // how many were left after the last sweep
-	crowded int           // do not park before there are so many
-	noted   int           // memos and their sights, of all readers
-	editing uint32        // the entry of the edit under way is not forgotten
-	live    int           // live records
-	known   int           // entries with a live record
-	current atomic.Int64  // readers that have read everything
-	passing atomic.Int64  // readers in the middle of a pass
-	target  atomic.Uint64 // the highest of a pass under way, or of one before
+	graves  []uint32        // tombstones
+	swept   int             // how many were left after the last sweep
+	crowded int             // do not park before there are so many
+	noted   int             // memos and their sights, of all readers
+	editing uint32          // the entry of the edit under way is not forgotten
+	live    int             // live records
+	sources [Leaked + 1]int // live records by source
+	known   int             // entries with a live record
+	current atomic.Int64    // readers that have read everything
+	passing atomic.Int64    // readers in the middle of a pass
+	target  atomic.Uint64   // the highest of a pass under way, or of one before
 
 	bell  bell
 	pages pages
@@ -142,6 +143,7 @@ func (x *edit) begin(follows, hop, claims uint32, s summary) {
 		}
 	}
 	v.live++
+	v.sources[s.source]++
 	if e.live++; e.live == 1 {
 		v.known++
 	}
@@ -153,6 +155,7 @@ func (x *edit) end(n uint32) {
 	r := v.records.at(n)
 	r.removed, r.claims = v.version, 0
 	v.live--
+	v.sources[r.source]--
 	if e := v.entries.at(r.entry); e.live == 1 {
 		e.live = 0
 		v.known--
@@ -181,6 +184,8 @@ func (x *edit) settle(n uint32) {
 	}
 	x.touch()
 	if r.added == v.version {
+		v.sources[r.source]--
+		v.sources[s.source]++
 		r.sole, r.preference, r.source = s.sole, s.preference, s.source
 		return
 	}
