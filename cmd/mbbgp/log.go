@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +36,11 @@ func newLogs(c config.Log, flags logFlags, out io.Writer) (*logs, error) {
 		log := logrus.New()
 		log.SetOutput(l.out)
 		l.components[component] = log
+	}
+	if b, ok := out.(*backlog); ok {
+		b.onMissed(func(lines int) {
+			l.of(config.LogBridge).WithField("lines", lines).Warn("the log was not read in time, lines are lost")
+		})
 	}
 	return l, l.apply(c)
 }
@@ -141,17 +145,17 @@ func severity(l config.LogLevel) logrus.Level {
 }
 
 func (l *logs) formatter(format string) (f logrus.Formatter, err error) {
-	text := &logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.TimeOnly + ".000", ForceColors: l.out.isTerminal()}
+	text := &logrus.TextFormatter{FullTimestamp: true, TimestampFormat: time.TimeOnly + ".000", ForceColors: isTerminal(l.out)}
 	json := worded{&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano}}
 	switch {
-	case format == "text", format == "auto" && l.out.isTerminal():
+	case format == "text", format == "auto" && isTerminal(l.out):
 		f = text
 	case format == "json", format == "auto":
 		f = json
 	default:
 		return nil, fmt.Errorf("%s is not one of auto, text, json", format)
 	}
-	if l.out.isJournal() {
+	if isJournal(l.out) {
 		f = prefixed{f}
 	}
 	return f, nil
@@ -209,11 +213,8 @@ func (w *lockedWriter) Write(line []byte) (int, error) {
 	return w.to.Write(line)
 }
 
-// isTerminal reports whether a person reads it.
-func (w *lockedWriter) isTerminal() bool { return isTerminal(w.to) }
-
 // isTerminal reports whether a person reads w.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	f := fileOf(w)
+	return f != nil && term.IsTerminal(int(f.Fd()))
 }

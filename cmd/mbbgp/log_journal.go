@@ -2,16 +2,17 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 )
 
-// isJournal reports whether systemd's journal reads it: the variable names the
+// isJournal reports whether systemd's journal reads w: the variable names the
 // device and inode of the stream that it made, which a redirection would not
 // be (systemd.exec(5)).
-func (w *lockedWriter) isJournal() bool {
-	f, ok := w.to.(*os.File)
-	if !ok {
+func isJournal(w io.Writer) bool {
+	f := fileOf(w)
+	if f == nil {
 		return false
 	}
 	stat, err := f.Stat()

@@ -8,14 +8,20 @@ package main
 
 import (
 	"context"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
 	// The first signal ends everything in order, the second at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	stderr := &backlog{to: os.Stderr}
+	log.SetOutput(stderr) // net/http's own lines
+	code := execute(ctx, os.Args[1:], os.Stdout, stderr)
+	stderr.flush(time.Second)
+	os.Exit(code)
 }

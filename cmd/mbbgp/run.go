@@ -46,6 +46,7 @@ configuration's 'bgp.settle'. Metrics, health and the tables are served on its
 	path := configFile(c)
 	logging := addLogFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		signal.Ignore(syscall.SIGPIPE) // who reads the log may end before us
 		cfg, err := config.Load(*path)
 		if err != nil {
 			return misconfigured{err}

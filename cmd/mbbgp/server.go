@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,6 +30,7 @@ either. It needs no configuration file.`,
 	})
 	plain := addPlainFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		signal.Ignore(syscall.SIGPIPE) // who reads the log may end before us
 		cfg := plain.config()
 		for _, text := range *listen {
 			address, err := parseListen(text)
