@@ -11,6 +11,7 @@ import (
 
 	"github.com/osrg/gobgp/v4/api"
 	gobgpconfig "github.com/osrg/gobgp/v4/pkg/config"
+	"github.com/osrg/gobgp/v4/pkg/metrics"
 	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
@@ -40,18 +41,19 @@ type embedded struct {
 	retained atomic.Uint64
 	watcher  *watcher
 	six      *nextHop6
+	timings  metrics.FSMTimingsCollector // how long management operations take
 	mu       sync.RWMutex
 	setup    *setup            // guarded by mu once BGP runs, changed by apply
 	server   *server.BgpServer // guarded by mu; nil while BGP is not running
 }
 
 func newEmbedded(s *setup, log logrus.FieldLogger) *embedded {
-	return &embedded{setup: s, log: log, encode: newEncoder(s.asn), unsaid: leftOut{log: log}}
+	return &embedded{setup: s, log: log, encode: newEncoder(s.asn), unsaid: leftOut{log: log}, timings: metrics.NewFSMTimingsCollector()}
 }
 
 func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context) error) error {
 	handler := newLogHandler(e.log, to.failed)
-	options := []server.ServerOption{server.LoggerOption(slog.New(handler), handler.level)}
+	options := []server.ServerOption{server.LoggerOption(slog.New(handler), handler.level), server.TimingHookOption(e.timings)}
 	if e.setup.api != "" {
 		if err := checkAPI(e.setup.api); err != nil {
 			return fmt.Errorf("bgp.api: %w", err)
@@ -126,11 +128,17 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	if err != nil {
 		return fmt.Errorf("watch BGP: %w", err)
 	}
+	handler.up = func(neighbor netip.Addr) {
+		e.six.learn(neighbor)
+		if err := comeUp(s, neighbor); err != nil {
+			e.log.WithError(err).WithField("neighbor", neighbor).Warn("BGP changes of this moment may not reach the neighbor")
+		}
+	}
 	if e.setup.file != nil {
 		if _, err := gobgpconfig.InitialConfig(ctx, s, e.setup.file, false); err != nil {
 			return fmt.Errorf("bgp.gobgp-config: %s: %w", e.setup.fileName, err)
 		}
-	} else if err := e.addNeighbors(ctx, s, handler); err != nil {
+	} else if err := e.addNeighbors(ctx, s); err != nil {
 		return err
 	}
 	if e.sweep, err = newSweeper(s); err != nil {
@@ -162,7 +170,7 @@ func (e *embedded) start(ctx context.Context, s *server.BgpServer, to sink, hand
 	return nil
 }
 
-func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer, handler *logHandler) error {
+func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer) error {
 	if err := s.StartBgp(ctx, &api.StartBgpRequest{Global: e.setup.global}); err != nil {
 		return fmt.Errorf("start BGP: %w", err)
 	}
@@ -176,7 +184,7 @@ func (e *embedded) addNeighbors(ctx context.Context, s *server.BgpServer, handle
 	if err != nil {
 		return err
 	}
-	e.six, handler.up = six, six.learn
+	e.six = six
 	if err := e.setup.awaitClients(ctx, s); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ import (
 // logHandler writes GoBGP's log to logrus.
 type logHandler struct {
 	log    logrus.FieldLogger
-	level  *slog.LevelVar // the least severe level that GoBGP is asked for unless log says trace; the gobgp API sets it
+	level  *slog.LevelVar // the least severe level that is written unless log says trace; the gobgp API sets it
 	fields logrus.Fields
 	kept   *keptErrors
 	failed func(neighbor netip.Addr, reason string)
@@ -52,8 +52,13 @@ func enabled(log logrus.FieldLogger, level logrus.Level) bool {
 	return true
 }
 
-// Enabled implements slog.Handler.
+// Enabled implements slog.Handler. What is acted on is info, and must come even
+// if it is not to be written.
 func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || h.written(level)
+}
+
+func (h *logHandler) written(level slog.Level) bool {
 	return level >= h.level.Level() || enabled(h.log, logrus.TraceLevel)
 }
 
@@ -90,6 +95,9 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		if neighbor, ok := neighborOf(fields); ok && h.up != nil {
 			h.up(neighbor)
 		}
+	}
+	if !h.written(r.Level) {
+		return nil
 	}
 	entry := h.log.WithFields(fields)
 	switch {

@@ -57,6 +57,23 @@ func TestGoBGPObeysALevelThatChanges(t *testing.T) {
 	}
 }
 
+func TestSessionThatComesUpIsToldWhateverTheLevelIs(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	var up []netip.Addr
+	h := newLogHandler(log, nil)
+	h.up = func(n netip.Addr) { up = append(up, n) }
+	h.level.Set(slog.LevelError)
+	l := slog.New(h).With(slog.String("Topic", "Peer"), slog.String("Key", "192.0.2.9"))
+	l.Info("Peer Up")
+	l.Warn("a surprise")
+	if diff := cmp.Diff([]netip.Addr{addr("192.0.2.9")}, up, compareAddr); diff != "" {
+		t.Errorf("up (-want +got):\n%s", diff)
+	}
+	if list := hook.AllEntries(); len(list) != 0 {
+		t.Errorf("logged %v", list)
+	}
+}
+
 func TestErrorsAreKeptForWhoAsks(t *testing.T) {
 	log, hook := test.NewNullLogger()
 	h := newLogHandler(log, nil)

@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -160,6 +161,9 @@ func (r *nextHop6Rule) statements() []*api.Statement {
 // in the session that is coming up. The calls fail only when GoBGP is being
 // stopped; nothing is sent any more then.
 func (n *nextHop6) learn(neighbor netip.Addr) {
+	if n == nil { // a gobgpd file
+		return
+	}
 	n.mu.Lock()
 	rules := slices.Clone(n.rules)
 	n.mu.Unlock()
@@ -189,19 +193,15 @@ func (n *nextHop6) learn(neighbor netip.Addr) {
 
 // openOf returns the OPEN that the neighbour has sent last. Nobody but the
 // goroutine of its session, which must be the caller, changes that.
-func openOf(s *server.BgpServer, neighbor netip.Addr) (open *bgp.BGPOpen, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			open, err = nil, fmt.Errorf("sessions of another shape: %v", p)
-		}
-	}()
-	v := reflect.ValueOf(s).Elem()
-	mu := field(field(v, "shared").Elem(), "mu").Addr().Interface().(*sync.RWMutex)
-	mu.RLock()
-	defer mu.RUnlock()
-	peer := field(v, "neighborMap").MapIndex(reflect.ValueOf(neighbor))
-	received := field(field(peer.Elem(), "fsm").Elem(), "recvOpen").Interface().(*bgp.BGPMessage)
-	return received.Body.(*bgp.BGPOpen), nil
+func openOf(s *server.BgpServer, neighbor netip.Addr) (*bgp.BGPOpen, error) {
+	var open *bgp.BGPOpen
+	err := sessionOf(s, neighbor, func(fsm reflect.Value) {
+		open = field(fsm, "recvOpen").Interface().(*bgp.BGPMessage).Body.(*bgp.BGPOpen)
+	})
+	if err == nil && open == nil {
+		err = errors.New("the neighbor was removed")
+	}
+	return open, err
 }
 
 func announcedIn(open *bgp.BGPOpen) (list []bgp.ParameterCapabilityInterface) {

@@ -1,0 +1,61 @@
+package gobgp
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
+)
+
+// GoBGP 4.8 first queues its table for a neighbour that comes up, and then stores
+// that the session is established (fsmHandler.loop). Who propagates a change
+// between the two finds it not established and leaves the neighbour out: a route
+// is missing there, or one that is withdrawn stays, until its prefix changes once
+// more. The change of another neighbour's route waits for a lock as long as the
+// table is read, and goes on just before the state is stored, so with a large
+// table such a loss is likely; of our own routes it takes a busy machine.
+//
+// So the state is stored here, before the table is read: when GoBGP logs that a
+// session is up, in the goroutine of the session. From then on a change is either
+// in the table that is read, or waits for that and is queued behind it. Nothing is
+// sent meanwhile, and what is queued early is said again by the table. Only the
+// families of the session before must not count for it, so there are none until
+// GoBGP stores those of this session, which it does before it reads the table.
+//
+// That needs fields that GoBGP does not export. If another version does not have
+// them in this shape, the losses are back, and each session that comes up says so.
+
+// comeUp stores that the session with a neighbour is established. The caller must
+// be the goroutine of the session. A neighbour that was removed meanwhile, and one
+// that was added again and is not as far, is left alone.
+func comeUp(s *server.BgpServer, neighbor netip.Addr) error {
+	return sessionOf(s, neighbor, func(fsm reflect.Value) {
+		state := field(field(fsm, "state"), "val").Addr().Interface().(*atomic.Int32)
+		families := field(fsm, "familyMap").Addr().Interface().(*atomic.Value)
+		if state.CompareAndSwap(int32(bgp.BGP_FSM_OPENCONFIRM), int32(bgp.BGP_FSM_ESTABLISHED)) {
+			families.Store(make(map[bgp.Family]bgp.BGPAddPathMode))
+		}
+	})
+}
+
+// sessionOf calls visit with what GoBGP has of the session with a neighbour, if it
+// has that neighbour. Nobody propagates anything meanwhile.
+func sessionOf(s *server.BgpServer, neighbor netip.Addr, visit func(fsm reflect.Value)) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("sessions of another shape: %v", p)
+		}
+	}()
+	v := reflect.ValueOf(s).Elem()
+	mu := field(field(v, "shared").Elem(), "mu").Addr().Interface().(*sync.RWMutex)
+	mu.Lock()
+	defer mu.Unlock()
+	if peer := field(v, "neighborMap").MapIndex(reflect.ValueOf(neighbor)); peer.IsValid() {
+		visit(field(peer.Elem(), "fsm").Elem())
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package gobgp
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"mbbgp/config"
+)
+
+// changes are routes of one origin that come, change and go, each at most once
+// in a turn: nothing that comes later makes good for a change that is lost.
+type changes struct {
+	tell       func(prefix string, hop netip.Addr) // no hop: withdrawn
+	number     byte
+	next       int
+	fresh, old []string // announced in a turn before, and changed after that
+	want       map[string]netip.Addr
+}
+
+func newChanges(number byte, tell func(string, netip.Addr)) *changes {
+	return &changes{tell: tell, number: number, want: make(map[string]netip.Addr)}
+}
+
+func (c *changes) say(prefix string, hop netip.Addr) {
+	n, _ := typeFive(prefix, 200)
+	if c.want[n.String()] = hop; !hop.IsValid() {
+		delete(c.want, n.String())
+	}
+	c.tell(prefix, hop)
+}
+
+// turn announces n routes, one by one, and between them changes and withdraws
+// as many of those of the turns before.
+func (c *changes) turn(n int) {
+	var fresh, old []string
+	for range n {
+		prefix := fmt.Sprintf("10.%d.%d.%d/32", c.number, c.next>>8&255, c.next&255)
+		c.next++
+		c.say(prefix, addr("192.0.2.1"))
+		fresh = append(fresh, prefix)
+		if len(c.fresh) > 0 {
+			c.say(c.fresh[0], addr("192.0.2.2"))
+			old, c.fresh = append(old, c.fresh[0]), c.fresh[1:]
+		}
+		if len(c.old) > 0 {
+			c.say(c.old[0], netip.Addr{})
+			c.old = c.old[1:]
+		}
+	}
+	c.fresh, c.old = append(c.fresh, fresh...), append(c.old, old...)
+}
+
+// relayed are the changes that a neighbour tells.
+func (r *raw) relayed(prefix string, hop netip.Addr) {
+	r.t.Helper()
+	n, _ := typeFive(prefix, 200)
+	m := update([]uint32{65009}, n)
+	attributes := m.Body.(*bgp.BGPUpdate).PathAttributes
+	if hop.IsValid() {
+		attributes[len(attributes)-1].(*bgp.PathAttributeMpReachNLRI).Nexthop = hop
+		r.send(m)
+		return
+	}
+	gone, err := bgp.NewPathAttributeMpUnreachNLRI(bgp.RF_EVPN, []bgp.PathNLRI{{NLRI: n}})
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	r.send(bgp.NewBGPUpdateMessage(nil, []bgp.PathAttributeInterface{gone}, nil))
+}
+
+func (r *raw) messages() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.heard)
+}
+
+// endSession ends a session from this side, where the neighbour may be back soonest,
+// and returns when it may.
+func (h *host) endSession(t testing.TB, neighbor netip.Addr) {
+	t.Helper()
+	r := &api.ResetPeerRequest{Address: neighbor.String()}
+	if err := h.engine.(*embedded).server.ResetPeer(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "session over", func() bool { return h.neighbor(neighbor).State == Active })
+}
+
+// TestNothingIsLostWhenASessionComesUp has some neighbours and this side change
+// routes while other neighbours come up, and again after these were reset.
+func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
+	parallel(t)
+	for _, tt := range []struct {
+		name   string
+		routes int
+	}{
+		{"small table", 1},
+		{"large table", 20_000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			parallel(t)
+			const talkers, listeners, turns = 3, 4, 3
+			addrs := addresses(1 + talkers + listeners)
+			cfg := configuration(t, addrs[0], 65001)
+			for _, a := range addrs[1:] {
+				cfg.BGP.Neighbors = append(cfg.BGP.Neighbors, config.Neighbor{Address: a, Passive: true, Peering: config.Peering{
+					ASN: 65000, Families: []config.Family{config.FamilyEVPN}, Timers: timers(),
+				}})
+			}
+			h := start(t, cfg)
+			settle(t, h)
+			table := make(map[string]netip.Addr)
+			first := many(tt.routes, "192.0.2.9:9", vxlan("192.0.2.1"))
+			for _, u := range first {
+				n, _ := typeFive(u.NLRI.Prefix.String(), u.Label)
+				table[n.String()] = u.Attributes.NextHop
+			}
+			h.tell(t, first...)
+			sources := []*changes{newChanges(100, func(prefix string, hop netip.Addr) {
+				u := prefixRoute("192.0.2.9:9", prefix, 200, vxlan("192.0.2.1"))
+				if u.Attributes.NextHop = hop; !hop.IsValid() {
+					u = withdrawal(u)
+				}
+				h.tell(t, u)
+			})}
+			for i, a := range addrs[1 : 1+talkers] {
+				r := connect(t, h, a, bgp.NewCapMultiProtocol(bgp.RF_EVPN))
+				sources = append(sources, newChanges(byte(101+i), r.relayed))
+			}
+			for turn := range turns {
+				var telling sync.WaitGroup
+				for _, c := range sources {
+					telling.Go(func() { c.turn(500) })
+				}
+				var coming []*raw
+				for _, a := range addrs[1+talkers:] {
+					coming = append(coming, open(t, h, a, bgp.NewCapMultiProtocol(bgp.RF_EVPN)))
+				}
+				telling.Wait()
+				want := maps.Clone(table)
+				for _, c := range sources {
+					maps.Copy(want, c.want)
+				}
+				for i, r := range coming {
+					seen := 0
+					eventually(t, fmt.Sprintf("turn %d: neighbour %d has all %d routes as they are", turn, i, len(want)), func() bool {
+						before := seen
+						seen = r.messages()
+						return seen != before && maps.Equal(r.holds(), want)
+					})
+				}
+				for _, a := range addrs[1+talkers:] {
+					h.endSession(t, a)
+				}
+			}
+		})
+	}
+}
