@@ -5,7 +5,8 @@ package bridge
 // own way, and nothing is taken back that is said again:
 //
 //	preferences   MetalBond next hops that have become a gateway's, or are none
-//	              any more, get another one (prefer)
+//	              any more, and those of VNIs that prefer the other side from now
+//	              on, get another one (prefer)
 //	imports       what lies in VNIs that are gone is withdrawn at once; the rest
 //	              is decided once more when the speaker has said it once more
 //	              (BGP.Refresh), which changes nothing where nothing changes
@@ -34,6 +35,7 @@ func (b *Bridge) Apply(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	now.deferred = b.prefers.deferred(cfg)
 	if err := b.bgp.number(cfg, now); err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (b *Bridge) prefer(was, now *view) map[rib.VNI]bool {
 	concerned := map[rib.VNI]bool{}
 	gateways := !maps.Equal(was.own, now.own) || !slices.Equal(was.pools, now.pools)
 	for _, vni := range b.table.VNIs() {
-		if !gateways && slices.Equal(was.sourcesOf(vni), now.sourcesOf(vni)) {
+		if !gateways && was.deferred[vni] == now.deferred[vni] && slices.Equal(was.sourcesOf(vni), now.sourcesOf(vni)) {
 			continue
 		}
 		b.table.Walk(vni, func(info rib.RouteInfo) bool {

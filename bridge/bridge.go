@@ -45,6 +45,7 @@ type Bridge struct {
 	bgp      *BGP
 	servers  servers
 	leaks    leaks
+	prefers  preferring // guarded by applying
 }
 
 // view is what is configured. It never changes: another configuration is
@@ -54,6 +55,7 @@ type view struct {
 	sorted   []*network          // the same by VNI
 	own      map[netip.Addr]bool // gateway addresses of this bridge
 	pools    []netip.Prefix      // next hops of all gateways
+	deferred map[rib.VNI]bool    // VNIs that prefer BGP
 }
 
 // network is one configured VNI: its policy, which never changes, and the state
@@ -118,6 +120,8 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 	if err != nil {
 		return nil, err
 	}
+	b.prefers.open(cfg, log)
+	v.deferred = b.prefers.deferred(cfg)
 	b.view.Store(v)
 	b.leaks.set(b, v)
 	b.bgp, err = newBGP(b, cfg)

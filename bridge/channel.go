@@ -9,7 +9,7 @@ package bridge
 //
 // What passes is Relayed if its next hop is a gateway's or another bridge's leak
 // (leak.go), Native otherwise: that number alone makes a natively known prefix
-// beat its copies.
+// beat its copies. In a VNI that prefers BGP it is Deferred (prefer.go).
 
 import (
 	"fmt"
@@ -174,15 +174,18 @@ func (c *Channel) judge(v *view, x *Edit) {
 // prefer sets the preference.
 func (x *Edit) prefer(v *view) {
 	x.preference = v.preference(x.VNI, x.NextHop)
-	if x.Preference != 0 {
+	if x.Preference != 0 && x.Preference != rib.Native { // which is what the rules give
 		x.preference = x.Preference
 	}
 }
 
 // preference returns that of a next hop that a MetalBond peer says.
 func (v *view) preference(vni rib.VNI, nh rib.NextHop) rib.Preference {
-	if v.gatewayHop(nh.Target) || nh.TargetVNI != 0 && v.copied(vni, nh) {
+	switch {
+	case v.gatewayHop(nh.Target) || nh.TargetVNI != 0 && v.copied(vni, nh):
 		return rib.Relayed
+	case nh.Type == rib.Standard && v.deferred[vni]:
+		return rib.Deferred
 	}
 	return rib.Native
 }

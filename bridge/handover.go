@@ -123,7 +123,7 @@ func (e *exporter) turn(ctx context.Context, f *feed, n *network, h handover, co
 func sameExport(a, b *network) bool {
 	x, y := a.config, b.config
 	x.Import = y.Import
-	x.Name, x.Originate, x.NextHops, x.MaxPrefixes = y.Name, y.Originate, y.NextHops, y.MaxPrefixes
+	x.Name, x.Originate, x.NextHops, x.MaxPrefixes, x.Prefer = y.Name, y.Originate, y.NextHops, y.MaxPrefixes, y.Prefer
 	x.VRF, x.Isolated, x.Decapsulation, x.DecapDevice = y.VRF, y.Isolated, y.Decapsulation, y.DecapDevice
 	x.VXLANDevice, x.NATFrom, x.SourceValidation, x.Table = y.VXLANDevice, y.NATFrom, y.SourceValidation, y.Table
 	return a == b || a.label == b.label && a.forwards == b.forwards && reflect.DeepEqual(x, y)

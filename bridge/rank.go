@@ -3,7 +3,7 @@ package bridge
 // MetalBond has no preferences: what a hypervisor hears of a prefix, it uses.
 // So of several paths that BGP has of one prefix only the best may be visible,
 // and equal ones stand together. The table can do that, by preferences; but it
-// has 149 of them between Relayed and Native, and paths are compared by more.
+// has 148 of them between Deferred and Native, and paths are compared by more.
 // The ranks that are in use at a time are few, though: each gets a preference,
 // in their order. The first one is Redistributed, a new one takes a place
 // between its neighbours, and if there is none, those around it are spread anew.
@@ -34,7 +34,7 @@ const llgrStale uint32 = 0xFFFF0006
 const defaultLocalPref = 100
 
 // maxRanks is how many ranks have a preference of their own.
-const maxRanks = int(rib.Native-rib.Relayed) - 1
+const maxRanks = int(rib.Native-rib.Deferred) - 1
 
 // rankStep is the distance of a new best or worst rank from the next one. Most
 // ranks come at the ends.
@@ -174,7 +174,7 @@ func (r *ranks) hold(x rank) {
 // insert gives a new rank a preference.
 func (r *ranks) insert(e *ranked) {
 	i, _ := slices.BinarySearchFunc(r.order, e.rank, func(x *ranked, y rank) int { return x.compare(y) })
-	below, above := rib.Relayed, rib.Native
+	below, above := rib.Deferred, rib.Native
 	if i > 0 {
 		below = r.order[i-1].preference
 	}
@@ -255,7 +255,7 @@ func (r *ranks) squeeze(i int) bool {
 // yields reports whether the i-th rank, -1 for what is below all, and the next
 // one can come closer by one: there is a gap between them, or they may share.
 func (r *ranks) yields(i int) bool {
-	below, above := rib.Relayed, rib.Native
+	below, above := rib.Deferred, rib.Native
 	if i >= 0 {
 		below = r.order[i].preference
 	}
@@ -299,7 +299,7 @@ func (r *ranks) makeRoom(i int) {
 			r.renumber()
 			return
 		}
-		below, above := rib.Relayed, rib.Native
+		below, above := rib.Deferred, rib.Native
 		if first > 0 {
 			below = r.order[first-1].preference
 		}
@@ -314,7 +314,7 @@ func (r *ranks) makeRoom(i int) {
 }
 
 // renumber spreads all ranks.
-func (r *ranks) renumber() { r.spread(0, len(r.order), rib.Relayed, rib.Native) }
+func (r *ranks) renumber() { r.spread(0, len(r.order), rib.Deferred, rib.Native) }
 
 // spread gives some of the ranks preferences between two others, evenly.
 func (r *ranks) spread(first, end int, below, above rib.Preference) {

@@ -50,10 +50,10 @@ func TestRanksAreCompared(t *testing.T) {
 }
 
 // wantOrder checks that better ranks have higher preferences, all between
-// Relayed and Native, and each its own if there are enough.
+// Deferred and Native, and each its own if there are enough.
 func wantOrder(t *rapid.T, r *ranks) {
 	for i, e := range r.order {
-		if e.preference <= rib.Relayed || e.preference >= rib.Native {
+		if e.preference <= rib.Deferred || e.preference >= rib.Native {
 			t.Fatalf("preference %d", e.preference)
 		}
 		if i == 0 {

@@ -172,6 +172,7 @@ func (k *Kernel) MetricFor(p netip.Prefix) uint32 {
 
 // VNI is one virtual network that is bridged.
 type VNI struct {
+	Prefer        Prefer        // prefer: whose next hops count of a prefix that both sides tell of: metalbond, or bgp, which not with lossless exports; default metalbond; "mbbgp migrate" overrides it
 	VNI           uint32        // vni: 1 to 16777215; without bgp to 4294967295; required
 	Name          string        // name: for people; default ""
 	Family        VNIFamily     // family: of the routes in BGP; default evpn for vxlan and ip-in-ip, vpn for srv6 and mpls, unicast for none

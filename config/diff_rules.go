@@ -149,3 +149,4 @@ var rules = map[string]How{
 	"vnis[].source-validation":   Live,
 	"vnis[].max-prefixes":        Live,
 }
+	"vnis[].prefer":              Live,    // unless "mbbgp migrate" has said otherwise

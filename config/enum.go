@@ -56,6 +56,23 @@ var nextHopsNames = []string{"all", "one"}
 // String returns the name that the file uses.
 func (n NextHops) String() string { return name(nextHopsNames, n) }
 
+// Prefer says which control plane counts where both tell of a prefix.
+type Prefer uint8
+
+// The control planes.
+const (
+	PreferMetalBond Prefer = iota // what hypervisors announce comes first, what comes from BGP is for the rest
+	PreferBGP                     // the other way round: of a VNI that has not moved from BGP to MetalBond yet
+)
+
+var preferNames = []string{"metalbond", "bgp"}
+
+// String returns the name that the file uses.
+func (p Prefer) String() string { return name(preferNames, p) }
+
+// ParsePrefer reads a control plane as the file has it.
+func ParsePrefer(s string) (Prefer, error) { return parseName[Prefer](preferNames, s) }
+
 // HopType is a MetalBond next hop type, with the protocol's numbers.
 type HopType uint8
 

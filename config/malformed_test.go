@@ -225,6 +225,8 @@ var malformed = []struct {
 	{"an import that is a word", vni("vni: 1\n    import: all"), []string{`f:7:13: vnis[0].import: all is not a list of route targets, or a mapping`}},
 	{"a target without quotes in braces", base + "bgp: {}\nvnis:\n  - {vni: 1, encapsulation: ip-in-ip, import: [65000:1]}\n",
 		[]string{`f:6:48: vnis[0].import[0]: 65000: 1 is a mapping, want a route target (in quotes: "65000:1")`}},
+	{"a preference that is not there", vni("vni: 1\n    prefer: evpn"), []string{`f:7:13: vnis[0].prefer: evpn is not one of metalbond, bgp`}},
+	{"BGP preferred to what it carries for MetalBond", vni("vni: 1\n    encapsulation: srv6\n    prefer: bgp\n    export: {types: [standard, nat]}"), []string{`f:8:13: vnis[0].prefer: bgp does not go with lossless exports (export.types), whose routes are other sites' words in MetalBond`}},
 	{"flow specifications of an import", vni("vni: 1\n    import: {flowspec: off}"), []string{`f:7:14: vnis[0].import.flowspec: unknown key (targets, types, prefixes, rules, max-prefixes)`}},
 	{"an export of no type", vni("vni: 1\n    export: {types: []}"), []string{`f:7:21: vnis[0].export.types: an empty list, want some types (standard, nat, loadbalancer-target)`}},
 	{"a rule about nothing", rule("{le: 24}"), []string{`f:9:11: vnis[0].import.prefixes[0]: want one prefix to allow or to deny`}},

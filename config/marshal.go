@@ -205,6 +205,7 @@ func (w *writer) vni(v *VNI) {
 	w.number("max-prefixes", uint64(v.MaxPrefixes))
 }
 
+	w.text("prefer", v.Prefer.String())
 func (w *writer) prefixRules(rules []PrefixRule) {
 	w.section("prefixes", func() {
 		for _, r := range rules {

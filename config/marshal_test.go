@@ -309,6 +309,9 @@ func anyVNI(t *rapid.T, c *Config, n uint32, i int) VNI {
 	if s := drawn(t, "name", text); s != "" {
 		v.Name = s + string(rune('a'+i)) // unique
 	}
+	if !v.Lossless() {
+		v.Prefer = enum[Prefer](t, preferNames)
+	}
 	for _, p := range some(t, "originate", prefix) {
 		v.Originate = append(v.Originate, Originate{p, time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "hold-down"))})
 	}

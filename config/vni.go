@@ -53,6 +53,7 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 		}},
 		field{"gateway", into(&v.Gateway, d.address6)},
 		field{"nexthops", into(&v.NextHops, oneOf[NextHops](d, nextHopsNames))},
+		field{"prefer", into(&v.Prefer, oneOf[Prefer](d, preferNames))},
 		field{"table", into(&v.Table, d.table)},
 		field{"vrf", into(&v.VRF, d.device)},
 		field{"isolated", into(&v.Isolated, d.boolean)},
@@ -71,6 +72,9 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 	}
 	d.kind(n, path, &v)
 	d.kernelSide(n, path, &v, c)
+	if v.Prefer == PreferBGP && v.Lossless() {
+		d.bad(n.entry("prefer").value, join(path, "prefer"), "bgp does not go with lossless exports (export.types), whose routes are other sites' words in MetalBond")
+	}
 	if v.Import.Types == nil {
 		v.Import.Types = slices.Clone(v.Export.Types)
 	}
@@ -93,6 +97,12 @@ func (d *decoder) vni(n *node, path string, c *Config) VNI {
 		}
 	}
 	return v
+}
+
+// Lossless reports whether exports carry all fields of a MetalBond next hop.
+func (v *VNI) Lossless() bool {
+	straight := v.Encapsulation == EncapIPinIP || v.Encapsulation == EncapSRv6
+	return straight && slices.ContainsFunc(v.Export.Types, func(t HopType) bool { return t != HopStandard })
 }
 
 // kind gives family and encapsulation their defaults, and checks what depends

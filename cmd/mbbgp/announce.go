@@ -26,7 +26,7 @@ A route is written in either program's way:
   VNI#PREFIX@NEXTHOP[#std|lb|nat[#FROM#TO]]     rustbond
 
 The preference says which next hops of a prefix and type clients see: those with
-the highest one. What hypervisors announce has 200, what comes from BGP 51 to
+the highest one. What hypervisors announce has 200, what comes from BGP 52 to
 199, what other gateways announce 50.`,
 		Example: `  mbbgp announce 200#10.1.0.7/32#2001:db8:1::7
   mbbgp announce --preference 40 --keep 100#0.0.0.0/0#2001:db8:f::100`,

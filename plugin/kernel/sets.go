@@ -80,13 +80,7 @@ func (s *sets) intern(list []uint32) uint32 {
 	if len(list) == 0 {
 		return noSet
 	}
-	slices.Sort(list)
-	list = slices.Compact(list)
-	list = list[:min(len(list), maxHops)]
-	s.key = s.key[:0]
-	for _, h := range list {
-		s.key = binary.NativeEndian.AppendUint32(s.key, h)
-	}
+	list = s.keyed(list)
 	if n := s.numbers[string(s.key)]; n != 0 {
 		return n
 	}
@@ -99,6 +93,25 @@ func (s *sets) intern(list []uint32) uint32 {
 	}
 	s.touch(n)
 	return n
+}
+
+// find returns the number of the set of some hops, noSet if there is no such set.
+// list is sorted by it.
+func (s *sets) find(list []uint32) uint32 {
+	s.keyed(list)
+	return s.numbers[string(s.key)]
+}
+
+// keyed makes key that of some hops, and returns those that count, sorted.
+func (s *sets) keyed(list []uint32) []uint32 {
+	slices.Sort(list)
+	list = slices.Compact(list)
+	list = list[:min(len(list), maxHops)]
+	s.key = s.key[:0]
+	for _, h := range list {
+		s.key = binary.NativeEndian.AppendUint32(s.key, h)
+	}
+	return list
 }
 
 // leftover returns the set of routes of an earlier run that name an id.

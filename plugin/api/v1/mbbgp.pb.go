@@ -313,6 +313,7 @@ type VNI struct {
 	Exported      uint32                 `protobuf:"varint,11,opt,name=exported,proto3" json:"exported,omitempty"` // routes to BGP
 	Readers       uint32                 `protobuf:"varint,12,opt,name=readers,proto3" json:"readers,omitempty"`   // sessions, BGP, the kernel and watches that read it
 	Changes       uint64                 `protobuf:"varint,13,opt,name=changes,proto3" json:"changes,omitempty"`
+	Prefer        string                 `protobuf:"bytes,14,opt,name=prefer,proto3" json:"prefer,omitempty"` // whose next hops count where both tell of a prefix: metalbond, bgp
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +437,13 @@ func (x *VNI) GetChanges() uint64 {
 		return x.Changes
 	}
 	return 0
+}
+
+func (x *VNI) GetPrefer() string {
+	if x != nil {
+		return x.Prefer
+	}
+	return ""
 }
 
 type ListPeersRequest struct {
@@ -2865,6 +2873,7 @@ type ExplainResponse struct {
 	NextHops      []*ExplainedNextHop    `protobuf:"bytes,7,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`  // in the table, MetalBond's side
 	Paths         []*BGPPath             `protobuf:"bytes,8,rep,name=paths,proto3" json:"paths,omitempty"`                        // in BGP
 	Kernel        *KernelRoute           `protobuf:"bytes,9,opt,name=kernel,proto3" json:"kernel,omitempty"`                      // if the VNI has a table there
+	Prefer        string                 `protobuf:"bytes,10,opt,name=prefer,proto3" json:"prefer,omitempty"`                     // whose next hops count if both tell of it: metalbond, bgp
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2960,6 +2969,13 @@ func (x *ExplainResponse) GetKernel() *KernelRoute {
 		return x.Kernel
 	}
 	return nil
+}
+
+func (x *ExplainResponse) GetPrefer() string {
+	if x != nil {
+		return x.Prefer
+	}
+	return ""
 }
 
 // Originated is a prefix that a VNI originates toward hypervisors.
@@ -3786,7 +3802,7 @@ const file_mbbgp_proto_rawDesc = "" +
 	"\x04vnis\x18\x01 \x03(\rR\x04vnis\x12/\n" +
 	"\x05every\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05every\"5\n" +
 	"\x10ListVNIsResponse\x12!\n" +
-	"\x04vnis\x18\x01 \x03(\v2\r.mbbgp.v1.VNIR\x04vnis\"\xde\x02\n" +
+	"\x04vnis\x18\x01 \x03(\v2\r.mbbgp.v1.VNIR\x04vnis\"\xf6\x02\n" +
 	"\x03VNI\x12\x10\n" +
 	"\x03vni\x18\x01 \x01(\rR\x03vni\x12\x1e\n" +
 	"\n" +
@@ -3803,7 +3819,8 @@ const file_mbbgp_proto_rawDesc = "" +
 	" \x01(\rR\bimported\x12\x1a\n" +
 	"\bexported\x18\v \x01(\rR\bexported\x12\x18\n" +
 	"\areaders\x18\f \x01(\rR\areaders\x12\x18\n" +
-	"\achanges\x18\r \x01(\x04R\achanges\"C\n" +
+	"\achanges\x18\r \x01(\x04R\achanges\x12\x16\n" +
+	"\x06prefer\x18\x0e \x01(\tR\x06prefer\"C\n" +
 	"\x10ListPeersRequest\x12/\n" +
 	"\x05every\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05every\"9\n" +
 	"\x11ListPeersResponse\x12$\n" +
@@ -4021,7 +4038,7 @@ const file_mbbgp_proto_rawDesc = "" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\":\n" +
 	"\x0eExplainRequest\x12\x10\n" +
 	"\x03vni\x18\x01 \x01(\rR\x03vni\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"\xf2\x02\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"\x8a\x03\n" +
 	"\x0fExplainResponse\x12\x10\n" +
 	"\x03vni\x18\x01 \x01(\rR\x03vni\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1e\n" +
@@ -4035,7 +4052,9 @@ const file_mbbgp_proto_rawDesc = "" +
 	"\taggregate\x18\x06 \x01(\v2\x13.mbbgp.v1.AggregateR\taggregate\x127\n" +
 	"\tnext_hops\x18\a \x03(\v2\x1a.mbbgp.v1.ExplainedNextHopR\bnextHops\x12'\n" +
 	"\x05paths\x18\b \x03(\v2\x11.mbbgp.v1.BGPPathR\x05paths\x12-\n" +
-	"\x06kernel\x18\t \x01(\v2\x15.mbbgp.v1.KernelRouteR\x06kernel\">\n" +
+	"\x06kernel\x18\t \x01(\v2\x15.mbbgp.v1.KernelRouteR\x06kernel\x12\x16\n" +
+	"\x06prefer\x18\n" +
+	" \x01(\tR\x06prefer\">\n" +
 	"\n" +
 	"Originated\x12\x18\n" +
 	"\apresent\x18\x01 \x01(\bR\apresent\x12\x16\n" +
