@@ -48,26 +48,11 @@ type MetalBond struct {
 	NextHops   NextHops          // nexthops: what clients get of each prefix, for VNIs that do not say; default all
 	Pace       Pace              // pace: toward clients; default auto
 	ServerPace Pace              // server-pace: toward servers; default auto
-	Clients    []MetalBondClient // clients: settings by source address, longest prefix decides; default none
-}
+	Clients    []MetalBondClient // clients: what clients get and may do, by source address or certificate; the closest entry decides; default none
 
-// MetalBondClient is what clients of one source prefix get.
-type MetalBondClient struct {
-	Source netip.Prefix // source: where they connect from; required
-	Pace   Pace         // pace: default metalbond.pace
-}
-
-// PaceFor returns the pace of a client that connects from addr: that of the
-// longest source prefix that holds it, or else the common one.
-func (m *MetalBond) PaceFor(addr netip.Addr) Pace {
-	addr = addr.Unmap().WithZone("")
-	pace, bits := m.Pace, -1
-	for _, c := range m.Clients {
-		if c.Source.Contains(addr) && c.Source.Bits() > bits {
-			pace, bits = c.Pace, c.Source.Bits()
-		}
-	}
-	return pace
+	RefuseUnlisted       bool // unlisted-clients: accept, or refuse (true) those that no entry of clients is for; default refuse if an entry names a certificate or restricts what clients may do, else accept
+	MaxSessions          int  // max-sessions: of clients at a time, 1 to 1048576; default 16384
+	MaxSessionsPerSource int  // max-sessions-per-source: of one address at a time, 1 to 1048576; default 1024
 }
 
 // BGP configures the speaker: one in this process, or a gobgpd that runs
@@ -172,7 +157,6 @@ func (k *Kernel) MetricFor(p netip.Prefix) uint32 {
 
 // VNI is one virtual network that is bridged.
 type VNI struct {
-	Prefer        Prefer        // prefer: whose next hops count of a prefix that both sides tell of: metalbond, or bgp, which not with lossless exports; default metalbond; "mbbgp migrate" overrides it
 	VNI           uint32        // vni: 1 to 16777215; without bgp to 4294967295; required
 	Name          string        // name: for people; default ""
 	Family        VNIFamily     // family: of the routes in BGP; default evpn for vxlan and ip-in-ip, vpn for srv6 and mpls, unicast for none
@@ -188,6 +172,7 @@ type VNI struct {
 	Aggregates    []Aggregate   // aggregates: prefixes that BGP gets while the VNI holds a part of them; default none
 	Gateway       netip.Addr    // gateway: IPv6 address where hypervisors send this VNI's fabric traffic; several bridges may share it; required with bgp for vxlan, mpls and none, of one VNI only because it tells the VNI of a packet
 	NextHops      NextHops      // nexthops: what clients get of each prefix; default metalbond.nexthops
+	Prefer        Prefer        // prefer: whose next hops count of a prefix that both sides tell of: metalbond, or bgp, which not with lossless exports; default metalbond; "mbbgp migrate" overrides it
 
 	Table            uint32        // table: of the kernel, that the routes go to, 1 to 4294967295; of one VNI only; needs kernel; default 0: none
 	VRF              string        // vrf: device of the table, made if it is not there; default "": none, rules lead packets to the table

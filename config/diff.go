@@ -90,12 +90,24 @@ type differ struct {
 	changes   []Change
 }
 
-// names are the lists whose entries have a name, and the key that is it.
-var names = map[string]string{
-	"metalbond.clients":     "source",
-	"bgp.neighbors":         "address",
-	"bgp.dynamic-neighbors": "prefix",
-	"vnis":                  "vni",
+// names are the lists whose entries have a name, and the keys that are it, of
+// which an entry may lack some.
+var names = map[string][]string{
+	"metalbond.clients":     {"certificate", "source"},
+	"bgp.neighbors":         {"address"},
+	"bgp.dynamic-neighbors": {"prefix"},
+	"vnis":                  {"vni"},
+}
+
+// nameOf returns the name of an entry, as paths have it: "vni=200".
+func nameOf(item *node, keys []string) string {
+	var parts []string
+	for _, key := range keys {
+		if value := get(item, key); value != nil {
+			parts = append(parts, key+"="+value.text)
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 // mapping compares two mappings, either of which may be nil. key is their path
@@ -153,27 +165,28 @@ func isMapping(list ...*node) bool {
 // their order, then those that are gone.
 func (d *differ) named(path, key string, old, new *node) {
 	id := names[key]
-	at := func(item *node) string { return fmt.Sprintf("%s[%s=%s]", path, id, get(item, id).text) }
 	before, now := byName(old, id), byName(new, id)
 	for _, x := range items(new) {
-		if was := before[get(x, id).text]; was != nil {
-			d.mapping(at(x), key+"[]", was, x)
+		name := nameOf(x, id)
+		at := fmt.Sprintf("%s[%s]", path, name)
+		if was := before[name]; was != nil {
+			d.mapping(at, key+"[]", was, x)
 		} else {
-			d.differ(at(x), key+"[]", "", x.oneLine())
+			d.differ(at, key+"[]", "", x.oneLine())
 		}
 	}
 	for _, x := range items(old) {
-		if now[get(x, id).text] == nil {
-			d.differ(at(x), key+"[]", x.oneLine(), "")
+		if name := nameOf(x, id); now[name] == nil {
+			d.differ(fmt.Sprintf("%s[%s]", path, name), key+"[]", x.oneLine(), "")
 		}
 	}
 }
 
 // byName returns the entries of a list by their names.
-func byName(list *node, id string) map[string]*node {
+func byName(list *node, id []string) map[string]*node {
 	all := make(map[string]*node, len(items(list)))
 	for _, x := range items(list) {
-		all[get(x, id).text] = x
+		all[nameOf(x, id)] = x
 	}
 	return all
 }

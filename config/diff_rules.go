@@ -30,16 +30,27 @@ var rules = map[string]How{
 	"log.format":               Live,
 
 	// Sessions that are up keep what they were agreed with.
-	"metalbond.listen":         Restart,
-	"metalbond.servers":        Live,
-	"metalbond.keepalive":      Live,
-	"metalbond.hold":           Live,
-	"metalbond.gateways":       Live,
-	"metalbond.nexthops":       Restart,
-	"metalbond.pace":           Live,
-	"metalbond.server-pace":    Live,
-	"metalbond.clients[]":      Live,
-	"metalbond.clients[].pace": Live,
+	"metalbond.listen":                  Restart,
+	"metalbond.servers":                 Live,
+	"metalbond.keepalive":               Live,
+	"metalbond.hold":                    Live,
+	"metalbond.gateways":                Live,
+	"metalbond.nexthops":                Restart,
+	"metalbond.pace":                    Live,
+	"metalbond.server-pace":             Live,
+	"metalbond.clients[]":               Live,
+	"metalbond.clients[].pace":          Live,
+	"metalbond.clients[].vnis":          Live, // that is, the next two
+	"metalbond.clients[].subscribe":     Live,
+	"metalbond.clients[].announce":      Live,
+	"metalbond.clients[].prefixes":      Live,
+	"metalbond.clients[].nexthops":      Live,
+	"metalbond.clients[].types":         Live,
+	"metalbond.clients[].max-routes":    Live,
+	"metalbond.clients[].update-rate":   Live,
+	"metalbond.unlisted-clients":        Live,
+	"metalbond.max-sessions":            Live,
+	"metalbond.max-sessions-per-source": Live,
 
 	"bgp":              Restart,
 	"bgp.attach":       Restart,
@@ -139,6 +150,7 @@ var rules = map[string]How{
 	"vnis[].aggregates":          Live,
 	"vnis[].gateway":             Live,
 	"vnis[].nexthops":            Restart, // what clients were told would have to be taken back
+	"vnis[].prefer":              Live,    // unless "mbbgp migrate" has said otherwise
 	"vnis[].table":               Live,
 	"vnis[].vrf":                 Live,
 	"vnis[].isolated":            Live,
@@ -149,4 +161,3 @@ var rules = map[string]How{
 	"vnis[].source-validation":   Live,
 	"vnis[].max-prefixes":        Live,
 }
-	"vnis[].prefer":              Live,    // unless "mbbgp migrate" has said otherwise

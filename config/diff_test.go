@@ -46,8 +46,8 @@ func leaves(t *testing.T) map[string]bool {
 // inValue reports whether a key is inside of what is compared as a whole, or
 // names its entry.
 func inValue(key string) bool {
-	for list, name := range names {
-		if key == list+"[]."+name {
+	for list, keys := range names {
+		if slices.ContainsFunc(keys, func(name string) bool { return key == list+"[]."+name }) {
 			return true
 		}
 	}
@@ -166,6 +166,15 @@ vnis:
 		}},
 		{"a pace", "pace: off", "pace: 400kB/s", []string{
 			"live metalbond.clients[source=10.0.0.0/8].pace: 400kB/s, was off",
+		}},
+		{"what a client may do", "pace: off}", "pace: off, vnis: [200]}", []string{
+			"live metalbond.clients[source=10.0.0.0/8].subscribe: [200], was all",
+			"live metalbond.clients[source=10.0.0.0/8].announce: [200], was all",
+			"live metalbond.unlisted-clients: refuse, was accept",
+		}},
+		{"a client by its certificate", "pace: off}", "pace: off}, {certificate: hv1}", []string{
+			"live metalbond.clients[certificate=hv1]: added",
+			"live metalbond.unlisted-clients: refuse, was accept",
 		}},
 		{"a default of others", "servers:", "nexthops: one, servers:", []string{
 			"restart metalbond.nexthops: one, was all",

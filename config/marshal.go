@@ -78,12 +78,16 @@ func (w *writer) metalBond(m *MetalBond) {
 	w.text("server-pace", m.ServerPace.String())
 	w.section("clients", func() {
 		for _, c := range m.Clients {
-			w.item(func() {
-				w.text("source", c.Source.String())
-				w.text("pace", c.Pace.String())
-			})
+			w.item(func() { w.client(&c) })
 		}
 	})
+	if m.RefuseUnlisted {
+		w.text("unlisted-clients", unlistedNames[1])
+	} else {
+		w.text("unlisted-clients", unlistedNames[0])
+	}
+	w.number("max-sessions", uint64(m.MaxSessions))
+	w.number("max-sessions-per-source", uint64(m.MaxSessionsPerSource))
 }
 
 func (w *writer) bgp(b *BGP) {
@@ -201,11 +205,11 @@ func (w *writer) vni(v *VNI) {
 	})
 	w.addr("gateway", v.Gateway)
 	w.text("nexthops", v.NextHops.String())
+	w.text("prefer", v.Prefer.String())
 	w.kernelSide(v)
 	w.number("max-prefixes", uint64(v.MaxPrefixes))
 }
 
-	w.text("prefer", v.Prefer.String())
 func (w *writer) prefixRules(rules []PrefixRule) {
 	w.section("prefixes", func() {
 		for _, r := range rules {

@@ -30,6 +30,8 @@ func TestEmptyMappingIsAMetalBondServer(t *testing.T) {
 		MetalBond: MetalBond{
 			Listen:    []netip.AddrPort{netip.MustParseAddrPort("[::]:4711")},
 			Keepalive: 5 * time.Second,
+
+			MaxSessions: 16384, MaxSessionsPerSource: 1024,
 		},
 		API: API{Socket: SocketAuto, StaticRoutes: "/var/lib/mbbgp/static-routes.json"},
 	}

@@ -90,6 +90,8 @@ func (d *decoder) metalBondDefaults() MetalBond {
 	return MetalBond{
 		Listen:    []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), DefaultMetalBondPort)},
 		Keepalive: 5 * time.Second,
+
+		MaxSessions: DefaultMaxSessions, MaxSessionsPerSource: DefaultMaxSessionsPerSource,
 	}
 }
 
@@ -107,10 +109,15 @@ func (d *decoder) metalBond(n *node, path string) MetalBond {
 		field{"server-pace", into(&m.ServerPace, d.pace)},
 		field{"clients", func(n *node, path string) {
 			m.Clients = listOf(d, "a list of mappings", clients)(n, path)
-			unique(d, n, path, "source", func(i int) (netip.Prefix, bool) { return m.Clients[i].Source, m.Clients[i].Source.IsValid() })
 		}},
+		field{"unlisted-clients", func(n *node, path string) {
+			m.RefuseUnlisted = oneOf[uint8](d, unlistedNames)(n, path) == 1
+		}},
+		field{"max-sessions", into(&m.MaxSessions, d.maxSessions)},
+		field{"max-sessions-per-source", into(&m.MaxSessionsPerSource, d.maxSessions)},
 	)
 	if n.kind == mappingNode {
+		d.checkClients(n, path, &m)
 		switch listen := n.entry("listen"); {
 		case len(m.Servers) > 0 && listen == nil:
 			m.Listen = nil
@@ -119,16 +126,6 @@ func (d *decoder) metalBond(n *node, path string) MetalBond {
 		}
 	}
 	return m
-}
-
-func (d *decoder) client(n *node, path string, pace Pace) MetalBondClient {
-	c := MetalBondClient{Pace: pace}
-	d.mapping(n, path, "a mapping",
-		field{"source", into(&c.Source, d.prefix)},
-		field{"pace", into(&c.Pace, d.pace)},
-	)
-	d.required(n, path, "", "source")
-	return c
 }
 
 func (d *decoder) pace(n *node, path string) Pace {

@@ -223,23 +223,3 @@ func TestPacesReadWhatTheyWrite(t *testing.T) {
 		}
 	}
 }
-
-func TestLongestSourceDecidesThePaceOfAClient(t *testing.T) {
-	m := MetalBond{Pace: Pace{PaceRate, 1000}, Clients: []MetalBondClient{
-		{Source: netip.MustParsePrefix("2001:db8::/32"), Pace: Pace{PaceRate, 32000}},
-		{Source: netip.MustParsePrefix("2001:db8:1::/48"), Pace: Pace{PaceRate, 48000}},
-		{Source: netip.MustParsePrefix("192.0.2.0/24"), Pace: Pace{Mode: PaceOff}},
-		{Source: netip.MustParsePrefix("fe80::/10"), Pace: Pace{PaceRate, 10000}},
-	}}
-	for s, want := range map[string]Pace{
-		"2001:db8:1::1":    {PaceRate, 48000},
-		"2001:db8:2::1":    {PaceRate, 32000},
-		"2001:db9::1":      {PaceRate, 1000},
-		"::ffff:192.0.2.1": {Mode: PaceOff},
-		"fe80::1%eth0":     {PaceRate, 10000},
-	} {
-		if got := m.PaceFor(netip.MustParseAddr(s)); got != want {
-			t.Errorf("the pace of %s is %v, want %v", s, got, want)
-		}
-	}
-}

@@ -235,7 +235,7 @@ func (s *Server) start(ctx context.Context, conn transport, from netip.AddrPort)
 		party:     &hypervisor{server: s},
 		offer:     s.settings.offer,
 		handshake: s.options.Handshake,
-		pace:      s.settings.paces.PaceFor(from.Addr()),
+		pace:      s.settings.paces.Pace,
 		paces:     &s.paces,
 		log:       s.options.Log.WithField("peer", peer),
 		count:     new(counters),
