@@ -58,7 +58,7 @@ func explainCommand() *cobra.Command {
 		}
 		var text bytes.Buffer
 		if asks.json {
-			text.Write(indented(jsonOf(e)))
+			text.Write(indented(api.JSON(e)))
 		} else {
 			printExplanation(&text, e)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mbbgp/plugin/api"
 	pb "mbbgp/plugin/api/v1"
 )
 
@@ -28,7 +29,7 @@ that is wrong, or that needs a restart, changes nothing, and the exit code is 1.
 		}
 		var text bytes.Buffer
 		if asks.json {
-			text.Write(indented(jsonOf(answer)))
+			text.Write(indented(api.JSON(answer)))
 		} else {
 			printReload(&text, answer)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mbbgp/plugin/api"
 	pb "mbbgp/plugin/api/v1"
 )
 
@@ -33,7 +34,7 @@ a route of somebody else has our metric and stays. -j shows all devices.`,
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return show(c, w, pb.BridgeClient.GetKernel, &pb.GetKernelRequest{Vnis: *vnis, Every: w.interval()}, shown[pb.GetKernelResponse]{
 			text: func(w io.Writer, k *pb.GetKernelResponse) { printKernel(w, k, time.Now()) },
-			json: func(k *pb.GetKernelResponse) []byte { return jsonOf(k) },
+			json: func(k *pb.GetKernelResponse) []byte { return api.JSON(k) },
 		})
 	}
 	return c

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"mbbgp/plugin/api"
 	pb "mbbgp/plugin/api/v1"
 )
 
@@ -152,7 +154,17 @@ func jsonList[M proto.Message](list []M) []byte {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = append(text, jsonOf(m)...)
+		text = append(text, api.JSON(m)...)
 	}
 	return append(text, ']')
+}
+
+// indented returns JSON for people.
+func indented(text []byte) []byte {
+	var out bytes.Buffer
+	if err := json.Indent(&out, text, "", "  "); err != nil {
+		return text
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
 }

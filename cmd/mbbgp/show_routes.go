@@ -208,7 +208,7 @@ func changesText(answer *pb.WatchRoutesResponse, asJSON bool, within netip.Prefi
 				chosen.Changes = append(chosen.Changes, change)
 			}
 		}
-		text.Write(jsonOf(chosen))
+		text.Write(api.JSON(chosen))
 		text.WriteByte('\n')
 		return text.Bytes()
 	}
@@ -269,7 +269,7 @@ func (r *rows) add(m proto.Message, values ...string) {
 		separator = "[\n  "
 	}
 	r.text.WriteString(separator)
-	r.text.Write(jsonOf(m))
+	r.text.Write(api.JSON(m))
 }
 
 // flush writes what was added, the heads before the first line.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"mbbgp/plugin/api"
 	pb "mbbgp/plugin/api/v1"
 )
 
@@ -188,10 +189,10 @@ func TestJSONHasEveryFieldByItsName(t *testing.T) {
 		{&pb.BGPPath{Med: &med, RouteTargets: []string{"a"}},
 			`{"kind":"","nlri":"","neighbor":"","best":false,"stale":false,"nextHop":"","label":0,"sid":"","routeTargets":["a"],"siteOfOrigin":[],"communities":[],"largeCommunities":[],"dPath":[],"med":0,"import":[],"prefix":""}`},
 	} {
-		if got := string(jsonOf(row.m)); got != row.want {
+		if got := string(api.JSON(row.m)); got != row.want {
 			t.Errorf("got  %s\nwant %s", got, row.want)
 		}
-		if err := protojson.Unmarshal(jsonOf(row.m), proto.Clone(row.m)); err != nil {
+		if err := protojson.Unmarshal(api.JSON(row.m), proto.Clone(row.m)); err != nil {
 			t.Errorf("protobuf does not read it: %v", err)
 		}
 	}

@@ -17,13 +17,14 @@ import (
 type Server struct {
 	address  string
 	state    *State
+	page     *statusPage
 	log      logrus.FieldLogger
 	listener net.Listener
 }
 
 // New returns a server for a listen address host:port that does nothing yet.
 func New(address string, state State, log logrus.FieldLogger) *Server {
-	return &Server{address: address, state: &state, log: log}
+	return &Server{address: address, state: &state, page: newStatusPage(&state), log: log}
 }
 
 // Listen binds the address. Run calls it if nobody has.
@@ -60,6 +61,7 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
+	server.RegisterOnShutdown(s.page.end)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -92,6 +94,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /routes.json", s.routes("application/json", writeJSON))
 	mux.HandleFunc("GET /routes.yaml", s.routes("text/yaml", writeYAML))
+	s.page.register(mux)
 	return mux
 }
 

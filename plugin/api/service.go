@@ -42,12 +42,16 @@ var errEnding = status.Error(codes.Unavailable, "the bridge is ending")
 
 // GetStatus implements mbbgp.v1.
 func (s *service) GetStatus(context.Context, *pb.GetStatusRequest) (*pb.GetStatusResponse, error) {
-	conditions, ready := s.state.ready()
-	answer := &pb.GetStatusResponse{Version: s.state.Version, Started: stamp(s.state.Started), Ready: ready}
+	return s.state.statusMessage(), nil
+}
+
+func (s *State) statusMessage() *pb.GetStatusResponse {
+	conditions, ready := s.ready()
+	m := &pb.GetStatusResponse{Version: s.Version, Started: stamp(s.Started), Ready: ready}
 	for _, c := range conditions {
-		answer.Conditions = append(answer.Conditions, &pb.Condition{Name: c.Name, Ok: c.OK, Detail: c.Detail})
+		m.Conditions = append(m.Conditions, &pb.Condition{Name: c.Name, Ok: c.OK, Detail: c.Detail})
 	}
-	return answer, nil
+	return m
 }
 
 // ready returns the conditions, and whether all are met.

@@ -1,4 +1,4 @@
-package main
+package api
 
 import (
 	"bytes"
@@ -11,26 +11,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// What -j prints is the answer of the API in JSON, by the names that
-// plugin/api/v1/mbbgp.proto has: every field is there, but for messages and
-// optional values that are not set. It is protobuf's own JSON mapping except for
-// numbers of 64 bits, which are numbers here: jq compares texts with numbers
-// without a word.
-
-// jsonOf returns a message in one line.
-func jsonOf(m proto.Message) []byte {
+// JSON returns a message in one line, as "mbbgp show -j" prints it and the
+// status page reads it: by the names that v1/mbbgp.proto has, every field but
+// for messages and optional values that are not set. It is protobuf's own JSON
+// mapping except for numbers of 64 bits, which are numbers here: jq compares
+// texts with numbers without a word. Bytes that are no text come out as U+FFFD.
+func JSON(m proto.Message) []byte {
 	var out bytes.Buffer
 	writeMessage(&out, m.ProtoReflect())
-	return out.Bytes()
-}
-
-// indented returns JSON for people.
-func indented(text []byte) []byte {
-	var out bytes.Buffer
-	if err := json.Indent(&out, text, "", "  "); err != nil {
-		return text
-	}
-	out.WriteByte('\n')
 	return out.Bytes()
 }
 
