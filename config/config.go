@@ -48,26 +48,11 @@ type MetalBond struct {
 	NextHops   NextHops          // nexthops: what clients get of each prefix, for VNIs that do not say; default all
 	Pace       Pace              // pace: toward clients; default auto
 	ServerPace Pace              // server-pace: toward servers; default auto
-	Clients    []MetalBondClient // clients: settings by source address, longest prefix decides; default none
-}
+	Clients    []MetalBondClient // clients: what clients get and may do, by source address or certificate; the closest entry decides; default none
 
-// MetalBondClient is what clients of one source prefix get.
-type MetalBondClient struct {
-	Source netip.Prefix // source: where they connect from; required
-	Pace   Pace         // pace: default metalbond.pace
-}
-
-// PaceFor returns the pace of a client that connects from addr: that of the
-// longest source prefix that holds it, or else the common one.
-func (m *MetalBond) PaceFor(addr netip.Addr) Pace {
-	addr = addr.Unmap().WithZone("")
-	pace, bits := m.Pace, -1
-	for _, c := range m.Clients {
-		if c.Source.Contains(addr) && c.Source.Bits() > bits {
-			pace, bits = c.Pace, c.Source.Bits()
-		}
-	}
-	return pace
+	RefuseUnlisted       bool // unlisted-clients: accept, or refuse (true) those that no entry of clients is for; default refuse if an entry names a certificate or restricts what clients may do, else accept
+	MaxSessions          int  // max-sessions: of clients at a time, 1 to 1048576; default 16384
+	MaxSessionsPerSource int  // max-sessions-per-source: of one address at a time, 1 to 1048576; default 1024
 }
 
 // BGP configures the speaker: one in this process, or a gobgpd that runs

@@ -102,7 +102,30 @@ var malformed = []struct {
 	{"a pace without unit", "metalbond: {pace: 400}\n", []string{`f:1:19: metalbond.pace: 400 is not a pace (auto, off, or a rate such as 400kB/s)`}},
 	{"a pace below all use", "metalbond: {pace: 999B/s}\n", []string{`f:1:19: metalbond.pace: 999B/s is out of range (1kB/s to 1000MB/s)`}},
 	{"a pace above all use", "metalbond: {server-pace: 1001MB/s}\n", []string{`f:1:26: metalbond.server-pace: 1001MB/s is out of range (1kB/s to 1000MB/s)`}},
-	{"a client without source", "metalbond:\n  clients:\n    - pace: off\n", []string{`f:3:7: metalbond.clients[0].source: missing, required`}},
+	{"a client without source", "metalbond:\n  clients:\n    - pace: off\n", []string{`f:3:7: metalbond.clients[0].source: missing, required without certificate`}},
+	{"VNIs that are none", "metalbond:\n  clients:\n    - {source: \"::/0\", vnis: [a, 5-4, 4294967296, -1], subscribe: some, announce: []}\n", []string{
+		`f:3:31: metalbond.clients[0].vnis[0]: a is not a VNI or a range of them, such as 200-299`,
+		`f:3:34: metalbond.clients[0].vnis[1]: 5-4 ends before it begins`,
+		`f:3:39: metalbond.clients[0].vnis[2]: 4294967296 is out of range (0 to 4294967295)`,
+		`f:3:51: metalbond.clients[0].vnis[3]: -1 is not a VNI or a range of them, such as 200-299`,
+		`f:3:67: metalbond.clients[0].subscribe: some is not a list of VNIs such as [100, 200-299], all, or none`,
+		`f:3:83: metalbond.clients[0].announce: an empty list, want some VNIs such as [100, 200-299], all, or none`}},
+	{"what no client may announce", "metalbond:\n  clients:\n    - {source: \"::/0\", prefixes: [], nexthops: [10.0.0.0/8, own/129, own/0], types: [vip], max-routes: 0, update-rate: 1000001}\n", []string{
+		`f:3:34: metalbond.clients[0].prefixes: an empty list, want some prefixes`,
+		`f:3:49: metalbond.clients[0].nexthops[0]: 10.0.0.0/8 is not an IPv6 prefix such as 2001:db8::/32`,
+		`f:3:61: metalbond.clients[0].nexthops[1]: own/129 is not own/LENGTH (1 to 128), the prefix of the client's own address`,
+		`f:3:70: metalbond.clients[0].nexthops[2]: own/0 is not own/LENGTH (1 to 128), the prefix of the client's own address`,
+		`f:3:86: metalbond.clients[0].types[0]: vip is not one of standard, nat, loadbalancer-target`,
+		`f:3:104: metalbond.clients[0].max-routes: 0 is out of range (1 to 2147483647)`,
+		`f:3:120: metalbond.clients[0].update-rate: 1000001 is out of range (1 to 1000000)`}},
+	{"a certificate of many", "metalbond:\n  clients:\n    - {certificate: \"hv*.example.net\"}\n", []string{`f:3:21: metalbond.clients[0].certificate: hv*.example.net has a * that is not its first label, want a name such as hv1.example.net or *.example.net`}},
+	{"the same certificate twice", "metalbond:\n  clients:\n    - certificate: a\n    - certificate: A\n    - {certificate: a, source: \"::/0\"}\n    - {certificate: a, source: \"::/0\"}\n", []string{
+		`f:4:20: metalbond.clients[1].certificate: a is that of metalbond.clients[0] already (line 3)`,
+		`f:6:21: metalbond.clients[3].certificate: "a from ::/0" is that of metalbond.clients[2] already (line 5)`}},
+	{"clients that are neither welcome nor not", "metalbond: {unlisted-clients: off}\n", []string{`f:1:31: metalbond.unlisted-clients: off is not one of accept, refuse`}},
+	{"no sessions", "metalbond: {max-sessions: 0, max-sessions-per-source: 1048577}\n", []string{
+		`f:1:27: metalbond.max-sessions: 0 is out of range (1 to 1048576)`,
+		`f:1:55: metalbond.max-sessions-per-source: 1048577 is out of range (1 to 1048576)`}},
 	{"the same client twice", "metalbond:\n  clients:\n    - source: ::/0\n    - source: ::/0\n", []string{`f:4:15: metalbond.clients[1].source: ::/0 is that of metalbond.clients[0] already (line 3)`}},
 
 	// bgp.

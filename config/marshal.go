@@ -78,12 +78,16 @@ func (w *writer) metalBond(m *MetalBond) {
 	w.text("server-pace", m.ServerPace.String())
 	w.section("clients", func() {
 		for _, c := range m.Clients {
-			w.item(func() {
-				w.text("source", c.Source.String())
-				w.text("pace", c.Pace.String())
-			})
+			w.item(func() { w.client(&c) })
 		}
 	})
+	if m.RefuseUnlisted {
+		w.text("unlisted-clients", unlistedNames[1])
+	} else {
+		w.text("unlisted-clients", unlistedNames[0])
+	}
+	w.number("max-sessions", uint64(m.MaxSessions))
+	w.number("max-sessions-per-source", uint64(m.MaxSessionsPerSource))
 }
 
 func (w *writer) bgp(b *BGP) {

@@ -115,9 +115,12 @@ func anyConfig(t *rapid.T) *Config {
 	if len(m.Listen)+len(m.Servers) == 0 {
 		m.Servers = []string{"a:1"}
 	}
-	for _, p := range some(t, "clients", prefix) {
-		m.Clients = append(m.Clients, MetalBondClient{p, anyPace(t)})
+	for i, p := range some(t, "clients", prefix) {
+		m.Clients = append(m.Clients, anyClient(t, i, p))
 	}
+	m.RefuseUnlisted = rapid.Bool().Draw(t, "unlisted")
+	m.MaxSessions = rapid.IntRange(1, 1<<20).Draw(t, "sessions")
+	m.MaxSessionsPerSource = rapid.IntRange(1, 1<<20).Draw(t, "per source")
 	if c.ASN != 0 && c.RouterID.IsValid() && c.Domain != (ExtendedCommunity{}) && rapid.Bool().Draw(t, "bgp") {
 		c.BGP = anyBGP(t, c)
 	}
@@ -476,6 +479,45 @@ func addrPort(lowest uint16) *rapid.Generator[netip.AddrPort] {
 func drawnPrefix(t *rapid.T, g *rapid.Generator[netip.Addr]) netip.Prefix {
 	a := g.Draw(t, "addr")
 	return netip.PrefixFrom(a, rapid.IntRange(0, a.BitLen()).Draw(t, "bits")).Masked()
+}
+
+// anyClient draws the entry of clients from a prefix, or with a certificate.
+func anyClient(t *rapid.T, i int, source netip.Prefix) MetalBondClient {
+	c := MetalBondClient{
+		Source:     source,
+		Pace:       anyPace(t),
+		Subscribe:  anyVNISet(t),
+		Announce:   anyVNISet(t),
+		Prefixes:   some(t, "prefixes", prefix),
+		NextHops:   some(t, "nexthops", rapid.Custom(anyScope)),
+		Types:      some(t, "types", rapid.Custom(func(t *rapid.T) HopType { return enum[HopType](t, hopTypeNames) })),
+		MaxRoutes:  drawn(t, "max-routes", optional(0, rapid.IntRange(1, 1<<31-1))),
+		UpdateRate: drawn(t, "update-rate", optional(0, rapid.IntRange(1, maxUpdateRate))),
+	}
+	if slices.Sort(c.Types); len(c.Types) == len(hopTypeNames) {
+		c.Types = nil
+	}
+	if rapid.Bool().Draw(t, "certificate") {
+		c.Certificate = fmt.Sprintf(drawn(t, "name", rapid.SampledFrom([]string{"hv%d", "*.rack-%d.example.net", "spiffe://example.net/hv %d: #"})), i)
+		if rapid.Bool().Draw(t, "any source") {
+			c.Source = netip.Prefix{}
+		}
+	}
+	return c
+}
+
+func anyVNISet(t *rapid.T) VNISet {
+	return union(few(t, "vnis", rapid.Custom(func(t *rapid.T) VNIRange {
+		a, b := rapid.Uint32().Draw(t, "first"), rapid.Uint32().Draw(t, "last")
+		return VNIRange{min(a, b), max(a, b)}
+	})))
+}
+
+func anyScope(t *rapid.T) NextHopScope {
+	if rapid.Bool().Draw(t, "own") {
+		return NextHopScope{Own: rapid.Uint8Range(1, 128).Draw(t, "bits")}
+	}
+	return NextHopScope{Prefix: drawnPrefix(t, addr6)}
 }
 
 func anyPace(t *rapid.T) Pace {
