@@ -79,3 +79,6 @@ func (g *BGP) Stats() BGPStats {
 	}
 	return s
 }
+
+// CountVNI is the number of next hops that c announces in one VNI.
+func (c *Channel) CountVNI(vni rib.VNI) int { return c.bridge.table.CountVNI(c.origin, vni) }

@@ -74,9 +74,29 @@ func bridgeCounters(s bridge.BGPStats) []api.Counter {
 		if v.Exported.Label != 0 {
 			list = append(list, gauge("vni_label", "Label of the VNI's routes in BGP: of MPLS an allocated one, of VXLAN and IP in IP the VNI, of SRv6 Implicit NULL.", int(v.Exported.Label), vni))
 		}
+		list = append(list, limitCounters(vni, &v)...)
 		list = append(list, configuredPrefixes(vni, &v)...)
 		list = append(list, ruleCounters(vni, "import", v.Imported.Rules)...)
 		list = append(list, ruleCounters(vni, "export", v.Exported.Rules)...)
+	}
+	return list
+}
+
+// limitCounters are the limits of a VNI that are set, with what counts against
+// each.
+func limitCounters(vni api.Label, v *bridge.VNIStats) (list []api.Counter) {
+	for _, l := range []struct {
+		name string
+		bridge.LimitStats
+	}{{"metalbond", v.Table}, {"import", v.Imported.Prefixes}, {"export", v.Exported.Prefixes}} {
+		if l.Max == 0 {
+			continue
+		}
+		of := api.Label{Name: "limit", Value: l.name}
+		list = append(list,
+			gauge("vni_limit_prefixes", "Most prefixes that the VNI takes from MetalBond peers, imports from BGP, or exports to it.", l.Max, vni, of),
+			gauge("vni_limit_used_prefixes", "Prefixes of the VNI that count against the limit.", l.Used, vni, of),
+		)
 	}
 	return list
 }

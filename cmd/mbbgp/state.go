@@ -35,6 +35,9 @@ func (d *daemon) state() api.State {
 	}
 	if d.speaker != nil {
 		s.Paths = d.paths
+		if c := d.speaker.Collector(); c != nil {
+			s.Collectors = append(s.Collectors, c)
+		}
 	}
 	if d.kernel != nil {
 		s.Kernel = d.kernelState
@@ -91,6 +94,7 @@ func session(s metalbond.SessionInfo) api.Session {
 		Since:       s.Since,
 		LastError:   s.LastError,
 		VNIs:        s.Subscriptions,
+		Said:        s.Said,
 		Established: s.State == metalbond.Established,
 		Keepalive:   s.Keepalive,
 		Routes:      s.Routes,

@@ -21,6 +21,7 @@ func registry(s *State) *prometheus.Registry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&collector{state: s},
 	)
+	r.MustRegister(s.Collectors...)
 	return r
 }
 
@@ -39,7 +40,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	if c.state.Sessions != nil {
-		e.sessions(merge(c.state.Sessions()))
+		sessions := merge(c.state.Sessions())
+		e.sessions(sessions)
+		e.servers(sessions, c.state.Table)
 	}
 	if c.state.Neighbors != nil {
 		for _, n := range c.state.Neighbors() {
@@ -96,6 +99,10 @@ func (e emitter) vni(vni string, s rib.Stats) {
 	e.gauge("vni_parked_notes", "Prefixes and next hops noted for readers that are far behind.", float64(s.Parked), "vni", vni)
 	e.gauge("vni_readers", "Readers of the VNI: subscribed sessions and the BGP speaker.", float64(s.Readers), "vni", vni)
 	e.total("vni_changes_total", "Changes of the VNI's table.", s.Version, "vni", vni)
+	for source, n := range s.Sources {
+		e.gauge("vni_source_nexthops", "Next hops of the VNI by where they are from: static, client (a hypervisor), server, bgp, leaked (another VNI).", float64(n),
+			"vni", vni, "source", rib.Source(source).String())
+	}
 }
 
 func (e emitter) sessions(all []Session) {
@@ -118,11 +125,28 @@ func (e emitter) sessions(all []Session) {
 	}
 }
 
+// servers tells the tables of MetalBond servers apart. A next hop that a server
+// has told nobody else says but servers (bridge/own.go), so what one has not told
+// of all that servers have is missing there.
+func (e emitter) servers(all []Session, t table) {
+	for _, s := range all {
+		for i, told := range s.Said {
+			labels := []string{"peer", s.Peer, "vni", number(s.VNIs[i])}
+			missing := max(t.Stats(s.VNIs[i]).Sources[rib.Server]-told, 0) // the two were not counted at once
+			e.gauge("metalbond_server_routes", "Next hops of the VNI that the MetalBond server has told, but for those that we say ourselves.", float64(told), labels...)
+			e.gauge("metalbond_server_missing_routes", "Next hops of the VNI that other MetalBond servers have told and this one has not.", float64(missing), labels...)
+		}
+	}
+}
+
 func (e emitter) neighbor(n Neighbor) {
 	address := n.Address.String()
 	e.gauge("bgp_neighbor_up", "1 if the BGP session is established.", truth(n.Established()), "neighbor", address, "asn", strconv.FormatUint(uint64(n.ASN), 10))
 	e.total("bgp_neighbor_sessions_total", "How often a session with the neighbor was established.", n.Sessions, "neighbor", address)
 	e.gauge("bgp_neighbor_imported_routes", "Routes of the neighbor that the bridge imports.", float64(n.Routes), "neighbor", address)
+	if n.MaxRoutes > 0 {
+		e.gauge("bgp_neighbor_limit_routes", "Most routes of the neighbor that the bridge imports.", float64(n.MaxRoutes), "neighbor", address)
+	}
 	e.total("bgp_neighbor_updates_total", "Best paths of the neighbor that the bridge was given.", n.Updates, "neighbor", address)
 	e.total("bgp_neighbor_withdrawals_total", "Withdrawals of the neighbor's paths that the bridge was given.", n.Withdrawals, "neighbor", address)
 	for _, f := range n.Families {

@@ -35,7 +35,8 @@ func (f fixed) VNIs() []rib.VNI {
 }
 
 func (f fixed) Stats(vni rib.VNI) rib.Stats {
-	return rib.Stats{Prefixes: len(f.routes[vni]), NextHops: len(f.routes[vni]), Claims: len(f.routes[vni]), Readers: 2, Version: 9}
+	return rib.Stats{Prefixes: len(f.routes[vni]), NextHops: len(f.routes[vni]), Claims: len(f.routes[vni]), Readers: 2, Version: 9,
+		Sources: [rib.Leaked + 1]int{rib.Server: len(f.routes[vni])}}
 }
 
 func (f fixed) Walk(vni rib.VNI, visit func(rib.RouteInfo) bool) {
@@ -78,11 +79,12 @@ func full() State {
 				{Peer: "2001:db8::5", Established: true, Keepalive: 5 * time.Second, Routes: 3, FramesIn: 7, Refused: map[string]uint64{"own-gateway": 1}},
 				{Peer: "2001:db8::5", Established: false, Routes: 2, FramesIn: 4, Refused: map[string]uint64{"own-gateway": 2}},
 				{Peer: "[2001:db8::a]:4711", Server: true},
+				{Peer: "[2001:db8::b]:4711", Server: true, Established: true, VNIs: []rib.VNI{7, 100}, Said: []int{1, 3}},
 			}
 		},
 		Neighbors: func() []Neighbor {
 			return []Neighbor{{
-				Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, State: "established", Since: time.Unix(1, 0), Sessions: 1, Routes: 10, Updates: 12, Withdrawals: 2,
+				Address: netip.MustParseAddr("192.0.2.254"), ASN: 65000, State: "established", Since: time.Unix(1, 0), Sessions: 1, Routes: 10, MaxRoutes: 50, Updates: 12, Withdrawals: 2,
 				Families: []NeighborFamily{{Family: "evpn", EndOfRIB: true}},
 				Stale:    []StaleFamily{{Family: "vpnv4", LongLived: true}},
 			}}
@@ -130,9 +132,15 @@ func TestMetricsSayWhatTheStateSays(t *testing.T) {
 		`mbbgp_build_info{version="v1"} 1`,
 		`mbbgp_vni_prefixes{vni="100"} 4`,
 		`mbbgp_vni_changes_total{vni="7"} 9`,
+		`mbbgp_vni_source_nexthops{source="server",vni="100"} 4`,
+		`mbbgp_vni_source_nexthops{source="bgp",vni="100"} 0`,
 		`mbbgp_metalbond_session_up{peer="[2001:db8::a]:4711",role="server"} 0`,
+		`mbbgp_metalbond_server_routes{peer="[2001:db8::b]:4711",vni="100"} 3`,
+		`mbbgp_metalbond_server_missing_routes{peer="[2001:db8::b]:4711",vni="100"} 1`,
+		`mbbgp_metalbond_server_missing_routes{peer="[2001:db8::b]:4711",vni="7"} 0`,
 		`mbbgp_bgp_neighbor_up{asn="65000",neighbor="192.0.2.254"} 1`,
 		`mbbgp_bgp_neighbor_imported_routes{neighbor="192.0.2.254"} 10`,
+		`mbbgp_bgp_neighbor_limit_routes{neighbor="192.0.2.254"} 50`,
 		`mbbgp_bgp_neighbor_end_of_rib{family="evpn",neighbor="192.0.2.254"} 1`,
 		`mbbgp_bgp_neighbor_stale{family="vpnv4",long_lived="true",neighbor="192.0.2.254"} 1`,
 		`mbbgp_bgp_refused_total{reason="no-target"} 2`,

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"mbbgp/rib"
 )
 
@@ -28,6 +30,8 @@ type State struct {
 	// Paths visits all paths of BGP, or with a VNI other than 0 those of it, until
 	// visit returns false; it fails while BGP cannot be asked.
 	Paths func(vni rib.VNI, visit func(*ExplainedBGP) bool) error
+
+	Collectors []prometheus.Collector // metrics of libraries, beside ours
 
 	Static   *Static  // nil: no routes can be announced
 	Operator Operator // nil: nothing of it can be asked for
@@ -66,6 +70,7 @@ type Session struct {
 	Established bool
 	Keepalive   time.Duration // negotiated; 0 before that
 	Routes      int           // next hops that the peer announces
+	Said        []int         // of these, by VNIs; a server's while it is established
 	Held        int           // next hops that a lost session said, kept until it is repeated
 	Behind      uint64        // changes that the peer has not been sent
 	Pace        int           // bytes a second that are sent at most; 0: no limit

@@ -98,6 +98,17 @@ func field(v reflect.Value, name string) reflect.Value {
 	return reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem()
 }
 
+// size returns how many prefixes the server's table of a family has, but for the
+// few whose hashes are the same.
+func (sw *sweeper) size(f bgp.Family) (n int) {
+	for _, sh := range sw.tables[f] {
+		sh.mu.RLock()
+		n += sh.entries.Len()
+		sh.mu.RUnlock()
+	}
+	return n
+}
+
 // free deletes the entry of nlri if it has no path, and reports whether there
 // is none now.
 func (sw *sweeper) free(f bgp.Family, nlri bgp.NLRI) bool {

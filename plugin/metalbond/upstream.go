@@ -213,6 +213,9 @@ func (u *upstream) info() SessionInfo {
 	if channel != nil {
 		j.Routes = channel.Count()
 		j.Subscriptions = u.client.subscriptions()
+		for _, vni := range j.Subscriptions {
+			j.Said = append(j.Said, channel.CountVNI(vni))
+		}
 	}
 	return j
 }
