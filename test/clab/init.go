@@ -64,6 +64,9 @@ func becomeNode(specification string) error {
 	if err := unix.Sethostname([]byte(m.Name)); err != nil {
 		return fmt.Errorf("hostname: %w", err)
 	}
+	if err := loopback(); err != nil {
+		return fmt.Errorf("interface lo: %w", err)
+	}
 	root, err := m.files()
 	if err != nil {
 		return err
@@ -83,6 +86,21 @@ func becomeNode(specification string) error {
 		return fmt.Errorf("entry point: %w", err)
 	}
 	return fmt.Errorf("entry point %s: %w", program, unix.Exec(program, m.Args, os.Environ()))
+}
+
+// loopback sets the interface lo up, which containers have from the start.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
 // files puts the node's files together: those of this machine under a layer in

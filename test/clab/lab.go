@@ -233,8 +233,6 @@ func (l *lab) connect() error {
 			return err
 		}
 		pids[name] = pid
-		up[name] = new(strings.Builder)
-		fmt.Fprintln(up[name], "link set lo up")
 	}
 	for _, k := range l.Topology.Links {
 		a, b, mtu := k.Endpoints[0], k.Endpoints[1], k.MTU
@@ -244,13 +242,16 @@ func (l *lab) connect() error {
 		fmt.Fprintf(&links, "link add name %s mtu %d netns %d type veth peer name %s mtu %d netns %d\n",
 			a.Interface, mtu, pids[a.Node], b.Interface, mtu, pids[b.Node])
 		for _, e := range k.Endpoints {
+			if up[e.Node] == nil {
+				up[e.Node] = new(strings.Builder)
+			}
 			fmt.Fprintf(up[e.Node], "link set %s up\n", e.Interface)
 		}
 	}
 	if err := batch(exec.Command("ip", "-batch", "-"), links.String()); err != nil {
 		return fmt.Errorf("links: %w", err)
 	}
-	for _, name := range l.names() {
+	for _, name := range slices.Sorted(maps.Keys(up)) {
 		if err := batch(l.command(name, "ip", "-batch", "-"), up[name].String()); err != nil {
 			return fmt.Errorf("links of %s: %w", name, err)
 		}
