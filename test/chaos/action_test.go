@@ -141,28 +141,30 @@ func (w *world) announce(rnd *rand.Rand, p *part) action {
 
 // harm returns what leaves a part that is alive otherwise.
 func (w *world) harm(rnd *rand.Rand, p *part) action {
-	switch rnd.IntN(4) {
-	case 0:
-		return action{p.name + " is killed", func() {
-			p.process.Kill()
-			p.condition = dead
-		}}
-	case 1:
-		return action{p.name + " is frozen", func() {
-			p.process.Freeze()
-			p.condition = frozen
-		}}
-	case 2:
-		return action{p.name + " is off the network", func() {
-			p.node.Unplug()
-			p.condition = apart
-		}}
-	default:
+	switch to := condition(rnd.IntN(4)); to {
+	case alive:
 		return action{p.name + " is killed and started at once", func() {
 			p.process.Kill()
 			p.start()
 		}}
+	default:
+		return p.becomes(to)
 	}
+}
+
+// becomes harms a part that is alive.
+func (p *part) becomes(to condition) action {
+	return action{fmt.Sprintf("%s is %v", p.name, to), func() {
+		p.condition = to
+		switch to {
+		case dead:
+			p.process.Kill()
+		case frozen:
+			p.process.Freeze()
+		case apart:
+			p.node.Unplug()
+		}
+	}}
 }
 
 // repairs are what undoes the harm that there is.
@@ -203,11 +205,11 @@ func (w *world) links() (list [][2]*part) {
 		for _, h := range w.hypervisors {
 			list = append(list, [2]*part{&h.part, &s.part})
 		}
-		for _, b := range w.bridges {
-			list = append(list, [2]*part{&b.part, &s.part})
-		}
 	}
 	for _, b := range w.bridges {
+		for _, s := range b.servers {
+			list = append(list, [2]*part{&b.part, &s.part})
+		}
 		list = append(list, [2]*part{&b.part, &w.fabric.part})
 	}
 	return list

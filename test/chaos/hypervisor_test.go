@@ -46,7 +46,7 @@ func (w *world) addHypervisor(l *lab.Lab, i int, stock bool) {
 type stockClient struct {
 	*lab.Hypervisor
 	h     *hypervisor
-	spoke map[string]bool // prefixes that it has announced, ever
+	spoke map[string]bool // prefixes that it has announced since it was started
 }
 
 func (w *world) startStock(h *hypervisor) {
@@ -63,11 +63,21 @@ func (w *world) startStock(h *hypervisor) {
 
 func (c *stockClient) announce(prefix string) {
 	c.spoke[prefix] = true
-	c.Do("announce %s", c.h.route(prefix))
+	c.tell("announce", prefix)
 }
 
-func (c *stockClient) withdraw(prefix string) { c.Do("withdraw %s", c.h.route(prefix)) }
-func (c *stockClient) heard() int             { return c.Heard() }
+func (c *stockClient) withdraw(prefix string) { c.tell("withdraw", prefix) }
+
+// tell lets the library tell its servers. If a session is not up it fails, and
+// has told some of the others; then the client starts anew.
+func (c *stockClient) tell(command, prefix string) {
+	if err := c.Try("%s %s", command, c.h.route(prefix)); err != nil {
+		c.Kill()
+		c.h.start()
+	}
+}
+
+func (c *stockClient) heard() int { return c.Heard() }
 
 func (c *stockClient) routes() ([]string, error) {
 	return slices.DeleteFunc(c.Routes(), c.untold), nil

@@ -38,9 +38,20 @@ func (w *world) reach(a, b *part) bool {
 	return a.condition == alive && b.condition == alive && !w.cuts[between(a, b)]
 }
 
-// meet reports whether a client's routes get to another client.
-func (w *world) meet(a, b *part) bool {
-	return slices.ContainsFunc(w.servers, func(s *server) bool { return w.reach(a, &s.part) && w.reach(b, &s.part) })
+// meet reports whether what one hypervisor announces gets to another.
+func (w *world) meet(a, b *hypervisor) bool {
+	return slices.ContainsFunc(w.servers, func(s *server) bool { return w.reach(&a.part, &s.part) && w.reach(&b.part, &s.part) })
+}
+
+// joins reports whether a bridge has a session with a server.
+func (w *world) joins(b *bridge, s *server) bool {
+	return slices.Contains(b.servers, s) && w.reach(&b.part, &s.part)
+}
+
+// tells reports whether what a hypervisor announces gets to a bridge, and what
+// that announces to it.
+func (w *world) tells(h *hypervisor, b *bridge) bool {
+	return slices.ContainsFunc(w.servers, func(s *server) bool { return w.reach(&h.part, &s.part) && w.joins(b, s) })
 }
 
 // native are the hypervisors that announce a prefix, by prefix, as a bridge
@@ -48,7 +59,7 @@ func (w *world) meet(a, b *part) bool {
 func (w *world) native(b *bridge) map[string][]*hypervisor {
 	known := make(map[string][]*hypervisor)
 	for _, h := range w.hypervisors {
-		if !w.meet(&h.part, &b.part) {
+		if !w.tells(h, b) {
 			continue
 		}
 		for prefix := range h.announced {
@@ -76,7 +87,7 @@ func (w *world) imported(b *bridge) []string {
 // wantHypervisor is the table of a hypervisor without its own routes.
 func (w *world) wantHypervisor(h *hypervisor) (list []string) {
 	for _, other := range w.hypervisors {
-		if other == h || !w.meet(&h.part, &other.part) {
+		if other == h || !w.meet(h, other) {
 			continue
 		}
 		for prefix := range other.announced {
@@ -84,7 +95,7 @@ func (w *world) wantHypervisor(h *hypervisor) (list []string) {
 		}
 	}
 	for _, b := range w.bridges {
-		if !w.meet(&h.part, &b.part) {
+		if !w.tells(h, b) {
 			continue
 		}
 		for _, prefix := range w.imported(b) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,22 +26,32 @@ const (
 
 // setting is what kinds of parts there are.
 type setting struct {
-	stock [2]bool // which servers are metalbond's
-	frr   bool    // the fabric is FRR, else GoBGP
+	stock   [2]bool // which servers are metalbond's
+	frr     bool    // the fabric is FRR, else GoBGP
+	anycast bool    // both bridges have one gateway address
+	single  bool    // bridge N is a client of server N only
 }
 
 func (s setting) String() string {
-	name := map[bool]string{true: "metalbond's", false: "our"}
-	fabric := "GoBGP"
+	text := map[[2]bool]string{
+		{false, false}: "our servers", {true, true}: "metalbond's servers",
+		{true, false}: "metalbond's and our server", {false, true}: "our and metalbond's server",
+	}[s.stock]
 	if s.frr {
-		fabric = "FRR"
+		text += ", FRR"
 	}
-	return fmt.Sprintf("%s and %s server, %s", name[s.stock[0]], name[s.stock[1]], fabric)
+	if s.anycast {
+		text += ", one gateway"
+	}
+	if s.single {
+		text += ", a server a bridge"
+	}
+	return text
 }
 
 // settingOf is the setting of a seed that nobody has chosen one for.
 func settingOf(seed uint64) setting {
-	return setting{stock: [2]bool{seed&1 != 0, seed&2 != 0}, frr: seed%5 == 0}
+	return setting{stock: [2]bool{seed&1 != 0, seed&2 != 0}, frr: seed%5 == 0, anycast: seed&4 != 0, single: seed&8 != 0}
 }
 
 // part is a machine of the network with a program.
@@ -63,6 +74,7 @@ type bridge struct {
 	*lab.MetalBond
 	asn               int
 	address4, gateway string
+	servers           []*server
 	denied            string // the prefix that its policies refuse both ways
 }
 
@@ -83,6 +95,7 @@ type speaker interface {
 // world is the network, and what is known of it.
 type world struct {
 	t           *testing.T
+	setting     setting
 	servers     []*server
 	hypervisors []*hypervisor
 	bridges     []*bridge
@@ -93,7 +106,7 @@ type world struct {
 
 // newWorld starts everything.
 func newWorld(t *testing.T, s setting) *world {
-	w := &world{t: t, cuts: make(map[link]bool)}
+	w := &world{t: t, setting: s, cuts: make(map[link]bool)}
 	l := lab.New(t)
 	for i := range 2 {
 		w.addServer(l, i+1, s.stock[i])
@@ -142,7 +155,13 @@ func (w *world) addServer(l *lab.Lab, i int, stock bool) {
 
 func (w *world) addBridge(l *lab.Lab, i int) {
 	address6 := fmt.Sprintf("2001:db8::%d", i)
-	b := &bridge{asn: 65000 + i, address4: fmt.Sprintf("10.0.0.%d", i), gateway: fmt.Sprintf("2001:db8:f::%d", i)}
+	b := &bridge{asn: 65000 + i, address4: fmt.Sprintf("10.0.0.%d", i), gateway: fmt.Sprintf("2001:db8:f::%d", i), servers: w.servers}
+	if w.setting.anycast {
+		b.gateway = "2001:db8:f::1"
+	}
+	if w.setting.single {
+		b.servers = w.servers[i-1 : i]
+	}
 	name := fmt.Sprintf("bridge%d", i)
 	b.part = part{name: name, node: l.Node(name, b.address4+"/24", address6+"/64"), addresses: []string{b.address4, address6}}
 	b.start = func() {
@@ -159,12 +178,16 @@ func (w *world) configure(b *bridge) string {
 	if b.denied != "" {
 		policy = fmt.Sprintf(", prefixes: [{deny: %q}, {allow: 0.0.0.0/0, ge: 1}, {allow: \"::/0\", ge: 1}]", b.denied)
 	}
+	var servers []string
+	for _, s := range b.servers {
+		servers = append(servers, strconv.Quote(s.address))
+	}
 	return fmt.Sprintf(`
 router-id: %s
 asn: %d
 domain: "65001:1"
 metalbond:
-  servers: [%q, %q]
+  servers: [%s]
   keepalive: 1s
   gateways: ["2001:db8:f::/64"]
 bgp:
@@ -173,11 +196,11 @@ bgp:
 kernel: {tunnel: seg6, device: lan, decapsulation: off, settle: 5s}
 vnis:
   - vni: %d
-    import: {targets: ["65000:200"]%[8]s}
-    export: {targets: ["65000:200"]%[8]s}
-    gateway: %[9]s
+    import: {targets: ["65000:200"]%[7]s}
+    export: {targets: ["65000:200"]%[7]s}
+    gateway: %[8]s
     table: 200
-`, b.address4, b.asn, w.servers[0].address, w.servers[1].address, fabric4, fabricAS, vni, policy, b.gateway)
+`, b.address4, b.asn, strings.Join(servers, ", "), fabric4, fabricAS, vni, policy, b.gateway)
 }
 
 func (w *world) addFabric(l *lab.Lab, frr bool) {
