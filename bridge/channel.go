@@ -4,6 +4,7 @@ package bridge
 //
 //	prefix-invalid, next-hop-invalid  what nobody can forward
 //	own-gateway       from a server: our own gateway address, an old echo of us
+//	max-routes        the session says as much as it may
 //	vni-max-prefixes  the VNI is full and this prefix is new to it
 //	own-route         from a server: what we say to servers ourselves (own.go)
 //
@@ -30,6 +31,7 @@ type Channel struct {
 
 	mu      sync.Mutex
 	closed  bool              // guarded by mu
+	limit   limit             // guarded by mu; of next hops; Used is kept only if there is a maximum
 	refused map[Reason]uint64 // guarded by mu
 }
 
@@ -69,6 +71,7 @@ type Edit struct {
 	Preference rib.Preference
 
 	// Refused is set by Apply: why an announcement was not taken, nil if it was.
+	// One that is set before is left alone, and nothing is announced.
 	// A refused route is only counted: when the reason is gone, it is accepted
 	// with its next announcement.
 	Refused *Refusal
@@ -135,6 +138,8 @@ func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) (contested
 		table.Remove(x.Prefix, x.NextHop)
 	case c.closed:
 		x.Refused = c.refuseLocked(ChannelClosed, "")
+	case c.limit.Max > 0 && !c.hasRoom(table, x):
+		x.Refused = c.refuseLocked(MaxRoutes, fmt.Sprintf("%s says %d next hops, no room for %v", c.name, c.limit.Used, x.Prefix))
 	case room != nil && !room.admits(c.bridge, table, x.VNI, x.Prefix):
 		x.Refused = c.refuseLocked(VNILimit, fmt.Sprintf("vni %d has %d prefixes, no room for %v", x.VNI, room.Used, x.Prefix))
 	case c.source != rib.Server:
@@ -151,7 +156,7 @@ func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) (contested
 func (c *Channel) judge(v *view, x *Edit) {
 	p, nh := x.Prefix, x.NextHop
 	x.Prefix, x.NextHop = normal(x.VNI, p, nh)
-	if x.Remove {
+	if x.Remove || x.Refused != nil {
 		return
 	}
 	reason := Accepted

@@ -85,3 +85,48 @@ func (t *tableLimit) stats(b *Bridge, vni rib.VNI) LimitStats {
 	t.Used = b.table.Stats(vni).Prefixes
 	return t.LimitStats
 }
+
+// Limit bounds how many next hops c may announce; 0: no limit. What it announces
+// already stays, however much that is.
+func (c *Channel) Limit(most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit.Max = most
+	if most == 0 {
+		c.limit = limit{}
+	}
+}
+
+// Room reports whether c may announce a new prefix in a VNI, as far as limits go.
+// What it says is old when it is returned.
+func (c *Channel) Room(vni rib.VNI) bool {
+	c.mu.Lock()
+	most := c.limit.Max
+	c.mu.Unlock()
+	if most > 0 && c.Count() >= most {
+		return false
+	}
+	n := c.bridge.current().networks[vni]
+	if n == nil {
+		return true
+	}
+	room := n.admitted.stats(c.bridge, vni)
+	return room.Max == 0 || room.Used < room.Max
+}
+
+// hasRoom reports whether c may announce x, and counts a refusal. mu and the VNI
+// are held.
+func (c *Channel) hasRoom(table *rib.Editor, x *Edit) bool {
+	l := &c.limit
+	l.Used = c.Count()
+	if l.clear() {
+		c.bridge.log.WithFields(logrus.Fields{"peer": c.name, "max": l.Max, "used": l.Used}).Info("below the maximum of routes again")
+	}
+	if !l.full() || table.Says(x.Prefix, x.NextHop) {
+		return true
+	}
+	if l.refuse() {
+		c.bridge.log.WithFields(logrus.Fields{"peer": c.name, "max": l.Max}).Warn("maximum of routes reached, further ones are refused")
+	}
+	return false
+}

@@ -16,6 +16,7 @@ const (
 	OwnGateway     Reason = "own-gateway"      // a server says a route through this bridge's own gateway address: an echo
 	OwnRoute       Reason = "own-route"        // a server says what this bridge says to servers; ignored, not an error
 	VNILimit       Reason = "vni-max-prefixes" // the VNI is full
+	MaxRoutes      Reason = "max-routes"       // the session says as much as it may
 	ChannelClosed  Reason = "channel-closed"   // the session is over
 
 	// BGP into the table (BGP.Import), for the route as a whole.

@@ -103,6 +103,23 @@ func (e *Editor) Sources(p netip.Prefix, nh NextHop) (s SourceSet) {
 	return s
 }
 
+// Says reports whether the origin says a next hop of a prefix.
+func (e *Editor) Says(p netip.Prefix, nh NextHop) bool {
+	v := e.v
+	n := v.liveRecord(v.find(p), v.hops.find(nh))
+	if n == 0 {
+		return false
+	}
+	for c := v.records.at(n).claims; c != 0; {
+		k := v.claims.at(c)
+		if k.origin == e.id {
+			return true
+		}
+		c = k.follows()
+	}
+	return false
+}
+
 // Prefixes is Stats.Prefixes.
 func (e *Editor) Prefixes() int { return e.v.known }
 

@@ -292,7 +292,10 @@ func clientOptions(cfg *config.Config) metalbond.ClientOptions {
 
 func serverOptions(cfg *config.Config) metalbond.ServerOptions {
 	m := &cfg.MetalBond
-	return metalbond.ServerOptions{Listen: m.Listen, Keepalive: m.Keepalive, Pace: m.Pace, ClientPace: m.Clients}
+	return metalbond.ServerOptions{
+		Listen: m.Listen, Keepalive: m.Keepalive, Pace: m.Pace, Clients: m.Clients, RefuseUnlisted: m.RefuseUnlisted,
+		MaxConnections: m.MaxSessions, MaxPerSource: m.MaxSessionsPerSource,
+	}
 }
 
 // oneNextHop reports whether clients get one next hop a prefix of a VNI.

@@ -103,7 +103,7 @@ func BenchmarkHear(b *testing.B) {
 	}
 	run := func(b *testing.B, vni23 []byte, length int) {
 		w := newWorld(b)
-		h := &hypervisor{server: NewServer(ServerOptions{Bridge: w.bridge, Log: w.log})}
+		h := newHypervisor(NewServer(ServerOptions{Bridge: w.bridge, Log: w.log}))
 		s := newSession(&session{conn: &repeating{bytes: vni23, left: length}, party: h, paces: new(paces), log: w.log, count: new(counters)})
 		h.established(s)
 		b.ReportAllocs()

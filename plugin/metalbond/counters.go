@@ -1,7 +1,6 @@
 package metalbond
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,37 +12,54 @@ type counters struct {
 	bytesIn, bytesOut   atomic.Uint64
 
 	mu      sync.Mutex
-	refused map[string]uint64 // guarded by mu; by reason
-	told    time.Time         // guarded by mu; the last log line about it
+	refused map[string]*refusal // guarded by mu; by reason
+}
+
+// refusal counts what was refused for one reason.
+type refusal struct {
+	total uint64
+	told  time.Time // the last log line about it
 }
 
 const refusalsTold = time.Minute // at most one log line in that time
 
-// refuse counts an UPDATE that was not taken. The first is logged, and then at
-// most one a minute.
+// refuse counts an UPDATE or a SUBSCRIBE that was not taken. The first for a
+// reason is logged, and then at most one a minute.
 func (s *session) refuse(reason string, why error) {
 	c := s.count
 	now := time.Now()
 	c.mu.Lock()
-	if c.refused == nil {
-		c.refused = make(map[string]uint64)
+	r := c.refused[reason]
+	if r == nil {
+		if c.refused == nil {
+			c.refused = make(map[string]*refusal)
+		}
+		r = &refusal{}
+		c.refused[reason] = r
 	}
-	c.refused[reason]++
-	total := c.refused[reason]
-	tell := c.told.IsZero() || now.Sub(c.told) >= refusalsTold
+	r.total++
+	total := r.total
+	tell := r.told.IsZero() || now.Sub(r.told) >= refusalsTold
 	if tell {
-		c.told = now
+		r.told = now
 	}
 	c.mu.Unlock()
 	if tell {
-		s.log.WithError(why).WithField("reason", reason).WithField("total", total).Warn("update refused")
+		s.log.WithError(why).WithField("reason", reason).WithField("total", total).Warn("refused")
 	}
 }
 
 func (c *counters) refusals() map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return maps.Clone(c.refused)
+	if len(c.refused) == 0 {
+		return nil
+	}
+	list := make(map[string]uint64, len(c.refused))
+	for reason, r := range c.refused {
+		list[reason] = r.total
+	}
+	return list
 }
 
 // brake bounds log lines that strangers can cause.

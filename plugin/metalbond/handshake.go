@@ -22,7 +22,22 @@ import (
 // what a server has to say after the client's SUBSCRIBE.
 type step func() (step, error)
 
-// greet is the first step.
+// meet is the first step: who the peer is, and what it gets.
+func (s *session) meet() (step, error) {
+	if s.admit != nil {
+		if err := s.admit(s); err != nil {
+			return nil, err
+		}
+	}
+	rate := s.paces.of(s.address.Addr(), s.pace, time.Now())
+	s.mu.Lock()
+	s.rate = rate
+	s.mu.Unlock()
+	s.meter.rate = rate
+	return s.greet, nil
+}
+
+// greet is the first step of the protocol.
 func (s *session) greet() (step, error) {
 	if s.toServer {
 		if err := s.tell(wire.AppendHello(nil, wire.Hello{Keepalive: s.offer})); err != nil {

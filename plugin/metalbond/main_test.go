@@ -320,6 +320,8 @@ type pipe struct{ net.Conn }
 func (p pipe) ready() error         { return nil }
 func (p pipe) queued() (int, error) { return 0, nil }
 func (p pipe) look() (path, error)  { return path{segment: maxSegment}, nil }
+func (p pipe) narrow() error        { return nil }
+func (p pipe) gone() bool           { return false }
 func (p pipe) send(b []byte) error {
 	n, err := p.Conn.Write(b)
 	if err == nil && n < len(b) {

@@ -24,6 +24,7 @@ const rowLength = 256
 type row struct {
 	edits  *[rowLength]bridge.Edit // nil: none; a session has them only in between
 	length int
+	limit  int // at most rowLength; 0: that
 }
 
 var rows = sync.Pool{New: func() any { return new([rowLength]bridge.Edit) }}
@@ -39,7 +40,7 @@ func (s *session) takeUpdate(payload []byte) error {
 		r.edits = rows.Get().(*[rowLength]bridge.Edit)
 	}
 	set(&r.edits[r.length], &u)
-	if r.length++; r.length == rowLength {
+	if r.length++; r.length == rowLength || r.length == r.limit {
 		s.handOver()
 	}
 	return nil
@@ -71,5 +72,5 @@ func (s *session) handOver() {
 	}
 	clear(edits)
 	rows.Put(r.edits)
-	*r = row{}
+	r.edits, r.length = nil, 0
 }

@@ -2,12 +2,12 @@ package metalbond
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -22,9 +22,11 @@ type ServerOptions struct {
 	Listen    []netip.AddrPort // where to accept; port 0 picks a free one
 	Keepalive time.Duration    // offered interval, whole seconds; 0: DefaultKeepalive
 
-	// Pace of frames toward clients, and exceptions from it by client address.
-	Pace       config.Pace
-	ClientPace []config.MetalBondClient
+	Pace    config.Pace              // of frames toward clients
+	Clients []config.MetalBondClient // exceptions from it, and what clients may do; the closest entry counts
+
+	// RefuseUnlisted ends connections of clients that no entry of Clients is for.
+	RefuseUnlisted bool
 
 	// OneNextHop reports whether subscribers of a VNI see only the single best
 	// standard next hop of a prefix. nil: every next hop of every VNI.
@@ -37,7 +39,8 @@ type ServerOptions struct {
 	// VNI. It must not block. May be nil.
 	OnAnnounce func(rib.VNI)
 
-	MaxConnections   int           // at one time; 0: 16,384
+	MaxConnections   int           // at one time; 0: config.DefaultMaxSessions
+	MaxPerSource     int           // of these, from one address; 0: as many as in all
 	MaxSubscriptions int           // of one session; 0: 65,536
 	Handshake        time.Duration // until a connection must be established; 0: 10 s
 
@@ -45,11 +48,8 @@ type ServerOptions struct {
 	Log    logrus.FieldLogger
 }
 
-// The defaults of ServerOptions.
-const (
-	maxConnections   = 16384
-	maxSubscriptions = 65536
-)
+// maxSubscriptions is the default of ServerOptions.
+const maxSubscriptions = 65536
 
 // Server serves MetalBond clients.
 type Server struct {
@@ -58,19 +58,20 @@ type Server struct {
 	brake   brake // of lines about connections that never became sessions
 
 	subscribed subscribed
+	remembered atomic.Int64 // refused routes, of all sessions
 
 	mu        sync.Mutex
-	settings  serverSettings // guarded by mu
-	listeners []net.Listener // guarded by mu
-	sessions  []*session     // guarded by mu, in the order in which they were accepted
+	settings  serverSettings     // guarded by mu
+	listeners []net.Listener     // guarded by mu
+	sessions  []*session         // guarded by mu, in the order in which they were accepted
+	opening   openings           // guarded by mu
+	sources   map[netip.Addr]int // guarded by mu; connections by address
+	turned    map[string]uint64  // guarded by mu; connections that were turned away, by reason
 	waiting   sync.WaitGroup
 }
 
 // NewServer returns a server that does nothing yet.
 func NewServer(options ServerOptions) *Server {
-	if options.MaxConnections == 0 {
-		options.MaxConnections = maxConnections
-	}
 	if options.MaxSubscriptions == 0 {
 		options.MaxSubscriptions = maxSubscriptions
 	}
@@ -78,25 +79,33 @@ func NewServer(options ServerOptions) *Server {
 		options:    options,
 		settings:   newServerSettings(&options),
 		subscribed: subscribed{tell: options.OnSubscribe, sessions: make(map[rib.VNI]int)},
+		sources:    make(map[netip.Addr]int),
+		turned:     make(map[string]uint64),
 	}
 }
 
 // serverSettings are what may change while a server runs.
 type serverSettings struct {
-	offer uint32           // seconds
-	paces config.MetalBond // Pace and Clients
+	offer        uint32 // seconds
+	maxSessions  int
+	maxPerSource int
+
+	refuseUnlisted bool
+	clients        config.MetalBond // Pace and Clients
 }
 
 func newServerSettings(o *ServerOptions) serverSettings {
-	return serverSettings{seconds(o.Keepalive), config.MetalBond{Pace: o.Pace, Clients: o.ClientPace}}
-}
-
-// Reconfigure makes Keepalive, Pace and ClientPace, and nothing else, those of
-// options, for sessions that begin from now on.
-func (s *Server) Reconfigure(options ServerOptions) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settings = newServerSettings(&options)
+	s := serverSettings{
+		offer: seconds(o.Keepalive), maxSessions: o.MaxConnections, maxPerSource: o.MaxPerSource,
+		refuseUnlisted: o.RefuseUnlisted, clients: config.MetalBond{Pace: o.Pace, Clients: o.Clients},
+	}
+	if s.maxSessions == 0 {
+		s.maxSessions = config.DefaultMaxSessions
+	}
+	if s.maxPerSource == 0 {
+		s.maxPerSource = s.maxSessions
+	}
+	return s
 }
 
 // seconds returns a keepalive interval as HELLO carries it.
@@ -164,6 +173,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.options.Log.WithField("address", l.Addr().String()).Info("serving MetalBond")
 		s.waiting.Go(func() { s.accept(ctx, l) })
 	}
+	s.waiting.Go(func() { s.retry(ctx) })
 	<-ctx.Done()
 	for _, l := range listeners {
 		l.Close()
@@ -172,85 +182,12 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// The pauses after an accept that failed, for want of file descriptors most
-// likely.
-const (
-	firstAcceptPause = 5 * time.Millisecond
-	lastAcceptPause  = time.Second
-)
-
-// accept takes connections until the listener is closed.
-func (s *Server) accept(ctx context.Context, l net.Listener) {
-	pause := firstAcceptPause
-	for {
-		conn, err := l.Accept()
-		if err == nil {
-			pause = firstAcceptPause
-			s.admit(ctx, conn)
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if ok, suppressed := s.brake.pass(); ok {
-			s.options.Log.WithError(err).WithField("suppressed", suppressed).Error("cannot accept a connection, trying again")
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, lastAcceptPause)
-	}
-}
-
-// admit starts the session of a connection.
-func (s *Server) admit(ctx context.Context, conn net.Conn) {
-	transport, err := newTCPTransport(conn.(*net.TCPConn))
-	if err != nil {
-		conn.Close()
-		return
-	}
-	if !s.start(ctx, transport, addressOf(conn.RemoteAddr())) {
-		conn.Close()
-		if ok, suppressed := s.brake.pass(); ok {
-			s.options.Log.WithField("peer", conn.RemoteAddr().String()).WithField("suppressed", suppressed).
-				Warnf("connection refused: there are %d already", s.options.MaxConnections)
-		}
-	}
-}
-
-// start runs a session with a client, unless there are too many.
-func (s *Server) start(ctx context.Context, conn transport, from netip.AddrPort) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.sessions) >= s.options.MaxConnections {
-		return false
-	}
-	peer := from.String()
-	x := newSession(&session{
-		conn:      conn,
-		peer:      peer,
-		address:   from,
-		party:     &hypervisor{server: s},
-		offer:     s.settings.offer,
-		handshake: s.options.Handshake,
-		pace:      s.settings.paces.Pace,
-		paces:     &s.paces,
-		log:       s.options.Log.WithField("peer", peer),
-		count:     new(counters),
-	})
-	s.sessions = append(s.sessions, x)
-	s.waiting.Go(func() { s.serve(ctx, x) })
-	return true
-}
-
 // serve holds a session until it ends and withdraws what it said.
 func (s *Server) serve(ctx context.Context, x *session) {
 	err := x.run(ctx)
 	routes := x.party.(*hypervisor).close()
 	s.mu.Lock()
-	s.sessions = slices.DeleteFunc(s.sessions, func(y *session) bool { return y == x })
+	s.remove(x)
 	s.mu.Unlock()
 
 	was, _ := x.current()

@@ -47,8 +47,9 @@ type session struct {
 	address   netip.AddrPort // of the peer
 	toServer  bool           // the peer is a server, we are its client
 	party     party
-	offer     uint32        // seconds; the keepalive interval that we wish
-	handshake time.Duration // limit
+	offer     uint32               // seconds; the keepalive interval that we wish
+	handshake time.Duration        // limit
+	admit     func(*session) error // decides about the peer once it is known who it is, and sets pace; may be nil
 	pace      config.Pace
 	rate      int // bytes per second that pace amounts to; 0: not limited
 	paces     *paces
@@ -63,7 +64,9 @@ type session struct {
 	out   feeds
 	wake  chan struct{} // holds one: there is something to say
 	done  chan struct{} // closed: nothing more is to be said
+	over  chan struct{} // closed: the session has to end
 	ended chan struct{} // closed: the session is over
+	stop  sync.Once     // closes over
 
 	answered atomic.Uint64 // KEEPALIVEs that a server answered
 	updates  atomic.Uint64 // UPDATEs heard
@@ -81,12 +84,11 @@ type session struct {
 func newSession(s *session) *session {
 	s.wake = make(chan struct{}, 1)
 	s.done = make(chan struct{})
+	s.over = make(chan struct{})
 	s.ended = make(chan struct{})
 	s.ear.session = s
 	s.in = wire.NewReader(&s.ear)
 	s.out.signal = s.signal
-	s.rate = s.paces.of(s.address.Addr(), s.pace, time.Now())
-	s.meter.rate = s.rate
 	if s.handshake == 0 {
 		s.handshake = handshakeLimit
 	}
@@ -98,11 +100,11 @@ func newSession(s *session) *session {
 // over first.
 func (s *session) run(ctx context.Context) error {
 	defer close(s.ended)
-	defer s.conn.Close()
-	defer context.AfterFunc(ctx, func() { s.conn.Close() })()
+	defer s.end()
+	defer context.AfterFunc(ctx, s.end)()
 
 	err := s.conn.SetDeadline(time.Now().Add(s.handshake))
-	next := s.greet
+	next := step(s.meet)
 	for next != nil && err == nil {
 		next, err = next()
 	}
@@ -111,7 +113,7 @@ func (s *session) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	err = s.end()
+	err = s.reason()
 	s.learn(err)
 	return err
 }
@@ -123,10 +125,18 @@ func (s *session) fail(err error) {
 		s.cause = err
 	}
 	s.mu.Unlock()
-	s.conn.Close()
+	s.end()
 }
 
-func (s *session) end() error {
+// end makes the session end.
+func (s *session) end() {
+	s.stop.Do(func() {
+		close(s.over)
+		s.conn.Close()
+	})
+}
+
+func (s *session) reason() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cause

@@ -1,6 +1,7 @@
 package metalbond
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -26,6 +27,7 @@ import (
 const (
 	maxSegment = 32 << 10 // bytes in one write, where the segment allows it
 	sendBuffer = 64 << 10 // bytes, as asked for; the kernel doubles that for its overhead
+	readBuffer = 64 << 10 // likewise, of a peer that is read slowly
 )
 
 // transport is the connection of a session: TCP, or a pipe where a test holds
@@ -41,6 +43,11 @@ type transport interface {
 	// look returns what is known of the way to the peer. It costs more than
 	// queued: 1.5 us.
 	look() (path, error)
+	// narrow bounds what the kernel takes of a peer that is read slowly.
+	narrow() error
+	// gone reports whether the peer has ended the connection, whatever is still
+	// to be read.
+	gone() bool
 }
 
 // path is the way to a peer.
@@ -166,6 +173,22 @@ func (t *tcpTransport) look() (path, error) {
 
 func (t *tcpTransport) inspect(fd uintptr) {
 	t.info, t.failure = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+}
+
+func (t *tcpTransport) narrow() (err error) {
+	failed := t.raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, readBuffer)
+	})
+	return errors.Join(failed, err)
+}
+
+func (t *tcpTransport) gone() (gone bool) {
+	failed := t.raw.Control(func(fd uintptr) {
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(fds[:], 0)
+		gone = err == nil && n > 0
+	})
+	return gone || failed != nil
 }
 
 // addressOf returns the address of a TCP peer without IPv4-mapping.

@@ -25,8 +25,8 @@ func meet(t *testing.T, w *world, change func(*ServerOptions)) (*peer, *Server) 
 	s := NewServer(o)
 	here, there := net.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
-	if !s.start(ctx, pipe{here}, netip.MustParseAddrPort("192.0.2.7:1234")) {
-		t.Fatal("refused")
+	if err := s.start(ctx, pipe{here}, netip.MustParseAddrPort("192.0.2.7:1234")); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { cancel(); there.Close(); s.waiting.Wait() })
 	return newPeer(t, there).greet(), s
