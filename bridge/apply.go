@@ -35,10 +35,10 @@ func (b *Bridge) Apply(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	now.deferred = b.prefers.deferred(cfg)
 	if err := b.bgp.number(cfg, now); err != nil {
 		return err
 	}
+	b.prefers.mark(now)
 	for _, n := range now.sorted {
 		n.admitted.mu.Lock()
 		n.admitted.Max = n.config.MaxPrefixes

@@ -55,7 +55,8 @@ type view struct {
 	sorted   []*network          // the same by VNI
 	own      map[netip.Addr]bool // gateway addresses of this bridge
 	pools    []netip.Prefix      // next hops of all gateways
-	deferred map[rib.VNI]bool    // VNIs that prefer BGP
+
+	deferred, overridden map[rib.VNI]bool // VNIs that prefer BGP, and those that do not prefer what is configured
 }
 
 // network is one configured VNI: its policy, which never changes, and the state
@@ -121,7 +122,7 @@ func New(cfg *config.Config, table *rib.Table, log logrus.FieldLogger) (*Bridge,
 		return nil, err
 	}
 	b.prefers.open(cfg, log)
-	v.deferred = b.prefers.deferred(cfg)
+	b.prefers.mark(v)
 	b.view.Store(v)
 	b.leaks.set(b, v)
 	b.bgp, err = newBGP(b, cfg)

@@ -122,48 +122,40 @@ func (x *preferring) save(said map[rib.VNI]config.Prefer) error {
 	return writeFile(x.path, append(text, '\n'))
 }
 
-// deferred returns the VNIs of a configuration that prefer BGP. What was said by
-// command counts more than what is configured, until that says the same.
-func (x *preferring) deferred(cfg *config.Config) map[rib.VNI]bool {
-	list := map[rib.VNI]bool{}
+// mark notes in a view which VNIs prefer BGP, and of which that was said by
+// command. What was said counts more than what is configured, until that says the
+// same.
+func (x *preferring) mark(v *view) {
+	v.deferred, v.overridden = map[rib.VNI]bool{}, map[rib.VNI]bool{}
 	agreed := false
-	for i := range cfg.VNIs {
-		c := &cfg.VNIs[i]
-		vni, prefer := rib.VNI(c.VNI), c.Prefer
-		switch said, ok := x.said[vni]; {
-		case ok && (said == prefer || c.Lossless()):
-			delete(x.said, vni)
+	for _, n := range v.sorted {
+		prefer := n.config.Prefer
+		switch said, ok := x.said[n.vni]; {
+		case ok && (said == prefer || n.config.Lossless()):
+			delete(x.said, n.vni)
 			agreed = true
 		case ok:
-			prefer = said
+			prefer, v.overridden[n.vni] = said, true
 		}
-		if prefer == config.PreferBGP {
-			list[vni] = true
-		}
+		v.deferred[n.vni] = prefer == config.PreferBGP
 	}
 	if agreed {
 		if err := x.save(x.said); err != nil {
 			x.log.WithError(err).Warn("what VNIs prefer could not be written")
 		}
 	}
-	return list
 }
 
 // Preferred returns what a VNI prefers; by default that is MetalBond.
 func (b *Bridge) Preferred(vni rib.VNI) Preferred {
-	b.applying.Lock()
-	defer b.applying.Unlock()
-	var p Preferred
 	v := b.current()
+	p := Preferred{Overridden: v.overridden[vni], Kept: b.prefers.path != "", Fixed: v.fixed(vni)}
 	if n := v.networks[vni]; n != nil {
 		p.Configured = n.config.Prefer
 	}
 	if v.deferred[vni] {
 		p.Prefer = config.PreferBGP
 	}
-	_, p.Overridden = b.prefers.said[vni]
-	p.Kept = b.prefers.path != ""
-	p.Fixed = v.fixed(vni)
 	return p
 }
 
@@ -199,8 +191,7 @@ func (b *Bridge) Prefer(vni rib.VNI, prefer config.Prefer) error {
 	}
 	b.prefers.said = said
 	now := *was
-	now.deferred = maps.Clone(was.deferred)
-	now.deferred[vni] = prefer == config.PreferBGP
+	b.prefers.mark(&now)
 	b.view.Store(&now)
 	b.prefer(was, &now)
 	return nil

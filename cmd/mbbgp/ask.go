@@ -70,9 +70,18 @@ const (
 
 // connect returns a client of the bridge. It connects when it is used first.
 func (a *asking) connect() (pb.BridgeClient, io.Closer, error) {
-	target, secure, err := a.target()
+	conn, err := a.open()
 	if err != nil {
 		return nil, nil, err
+	}
+	return pb.NewBridgeClient(conn), conn, nil
+}
+
+// open returns a connection to the bridge, which is made when it is used first.
+func (a *asking) open() (*grpc.ClientConn, error) {
+	target, secure, err := a.target()
+	if err != nil {
+		return nil, err
 	}
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(secure),
@@ -85,9 +94,9 @@ func (a *asking) connect() (pb.BridgeClient, io.Closer, error) {
 		grpc.WithContextDialer(a.dial),
 	)
 	if err != nil {
-		return nil, nil, usageError{fmt.Errorf("--api %s: %w", a.address, err)}
+		return nil, usageError{fmt.Errorf("--api %s: %w", a.address, err)}
 	}
-	return pb.NewBridgeClient(conn), conn, nil
+	return conn, nil
 }
 
 // target says how to connect.

@@ -91,7 +91,7 @@ line is wrong, 3 no bridge answers.`,
 	}
 	root.AddCommand(runCommand(), serverCommand(), clientCommand(), demoCommand(),
 		checkCommand(), configCommand(), explainCommand(), showCommand(),
-		announceCommand(), withdrawCommand(), reloadCommand(), drainCommand(), cleanupCommand(), benchCommand(), versionCommand(), manCommand())
+		announceCommand(), withdrawCommand(), reloadCommand(), drainCommand(), migrateCommand(), cleanupCommand(), benchCommand(), versionCommand(), manCommand())
 	return root
 }
 

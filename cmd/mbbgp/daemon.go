@@ -39,19 +39,20 @@ import (
 
 // daemon is a wired bridge. What the configuration does not ask for is nil.
 type daemon struct {
-	log     logrus.FieldLogger
-	table   *rib.Table
-	bridge  *bridge.Bridge
-	speaker *gobgp.Speaker
-	server  *metalbond.Server
-	client  *metalbond.Client
-	kernel  *kernel.Kernel
-	http    *api.Server
-	api     *api.GRPC
-	static  *api.Static   // routes that are announced over the API
-	settle  time.Duration // bgp.settle
-	running atomic.Pointer[config.Config]
-	reloads reloads
+	log       logrus.FieldLogger
+	table     *rib.Table
+	bridge    *bridge.Bridge
+	speaker   *gobgp.Speaker
+	server    *metalbond.Server
+	client    *metalbond.Client
+	kernel    *kernel.Kernel
+	http      *api.Server
+	api       *api.GRPC
+	static    *api.Static // routes that are announced over the API
+	migration *api.Migration
+	settle    time.Duration // bgp.settle
+	running   atomic.Pointer[config.Config]
+	reloads   reloads
 
 	operator  operator
 	begun     time.Time
@@ -90,6 +91,10 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 		if d.kernel, err = kernel.New(cfg, tables, log.of(config.LogKernel)); err != nil {
 			return nil, err
 		}
+	}
+	d.migration = &api.Migration{Bridge: d.bridge, Log: log.of(config.LogBridge)}
+	if d.kernel != nil {
+		d.migration.Kernel = d.kernel
 	}
 	if cfg.API.Socket != "" || cfg.API.Listen.IsValid() {
 		d.static = api.NewStatic(api.StaticOptions{

@@ -78,6 +78,9 @@ func printExplanation(w io.Writer, e *pb.ExplainResponse) {
 	if !e.GetConfigured() {
 		printf(w, "The VNI is not in the configuration, so BGP has no part in it.\n")
 	}
+	if e.GetPrefer() == bgpPlane {
+		printf(w, "The VNI prefers BGP: what MetalBond says of a prefix stands by as long as BGP tells of it.\n")
+	}
 	if e.GetNotAsked() {
 		printf(w, "No hypervisor reads the VNI, so neighbors with route target constraint are not asked for its routes.\n")
 	}
@@ -141,6 +144,8 @@ func preference(n int) string {
 	switch rib.Preference(n) {
 	case rib.Native:
 		return fmt.Sprintf("native (%d)", n)
+	case rib.Deferred:
+		return fmt.Sprintf("native, and BGP is preferred (%d)", n)
 	case rib.Redistributed:
 		return fmt.Sprintf("redistributed (%d)", n)
 	case rib.Relayed:

@@ -19,7 +19,7 @@ const notPreferred = "not-preferred"
 // explain collects what there is of a prefix in a VNI, and what the policy
 // says of it. To find the BGP paths it walks the tables of the speaker.
 func (d *daemon) explain(vni rib.VNI, p netip.Prefix) (api.Explanation, error) {
-	e := api.Explanation{VNI: vni, Prefix: p}
+	e := api.Explanation{VNI: vni, Prefix: p, Prefer: d.bridge.Preferred(vni).Prefer.String()}
 	g := d.bridge.BGP()
 	for _, info := range d.table.Lookup(vni, p) {
 		e.NextHops = append(e.NextHops, explainHop(g, vni, info))

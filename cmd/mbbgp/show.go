@@ -71,7 +71,8 @@ func showVNIsCommand() *cobra.Command {
 		Short: "Show the VNIs",
 		Long: `Show the VNIs that are configured, have routes, or are read by somebody. IMPORTED
 are routes from BGP, EXPORTED those to BGP; READERS are the sessions that
-subscribe to the VNI, BGP, the kernel and watches.`,
+subscribe to the VNI, BGP, the kernel and watches; PREFER is whose next hops count
+of a prefix that both sides tell of.`,
 		Example: `  mbbgp show vnis
   mbbgp show vnis -j | jq '.[] | {vni, prefixes}'`,
 		Args: cobra.NoArgs,
@@ -89,7 +90,7 @@ subscribe to the VNI, BGP, the kernel and watches.`,
 
 func printVNIs(w io.Writer, r *pb.ListVNIsResponse) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	printf(t, "VNI\tNAME\tFABRIC\tPREFIXES\tNEXT HOPS\tIMPORTED\tEXPORTED\tREADERS\tTABLE\tGATEWAY\n")
+	printf(t, "VNI\tNAME\tFABRIC\tPREFER\tPREFIXES\tNEXT HOPS\tIMPORTED\tEXPORTED\tREADERS\tTABLE\tGATEWAY\n")
 	for _, v := range r.GetVnis() {
 		fabric, table := "-", "-"
 		if v.GetConfigured() {
@@ -98,7 +99,7 @@ func printVNIs(w io.Writer, r *pb.ListVNIsResponse) {
 		if v.GetTable() != 0 {
 			table = fmt.Sprint(v.GetTable())
 		}
-		printf(t, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.GetVni(), dash(v.GetName()), fabric, v.GetPrefixes(), v.GetNextHops(),
+		printf(t, "%d\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", v.GetVni(), dash(v.GetName()), fabric, dash(v.GetPrefer()), v.GetPrefixes(), v.GetNextHops(),
 			v.GetImported(), v.GetExported(), v.GetReaders(), table, dash(v.GetGateway()))
 	}
 	_ = t.Flush() // to memory

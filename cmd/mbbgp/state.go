@@ -39,6 +39,7 @@ func (d *daemon) state() api.State {
 			s.Collectors = append(s.Collectors, c)
 		}
 	}
+	s.Migration = d.migration
 	if d.kernel != nil {
 		s.Kernel = d.kernelState
 	}
@@ -59,6 +60,7 @@ func (d *daemon) networks() []api.VNI {
 		list = append(list, api.VNI{
 			VNI: rib.VNI(v.VNI), Name: v.Name, Family: v.Family.String(), Encapsulation: v.Encapsulation.String(),
 			Gateway: v.Gateway, Table: v.Table, Imported: s.Imported.Routes, Exported: s.Exported.Routes,
+			Prefer: d.bridge.Preferred(rib.VNI(v.VNI)).Prefer.String(),
 		})
 	}
 	return list

@@ -130,7 +130,7 @@ func explainedHopMessage(x *ExplainedHop) *pb.ExplainedNextHop {
 
 func explanationMessage(e *Explanation) *pb.ExplainResponse {
 	m := &pb.ExplainResponse{
-		Vni: uint32(e.VNI), Prefix: e.Prefix.String(), Configured: e.Configured, NotAsked: e.NotAsked,
+		Vni: uint32(e.VNI), Prefix: e.Prefix.String(), Configured: e.Configured, NotAsked: e.NotAsked, Prefer: e.Prefer,
 		NextHops: messages(e.NextHops, explainedHopMessage), Paths: messages(e.Paths, pathMessage),
 	}
 	if o := e.Originated; o != nil {
@@ -182,6 +182,7 @@ func vniMessage(vni rib.VNI, s rib.Stats, v *VNI) *pb.VNI {
 	if v != nil {
 		m.Configured, m.Name, m.Family, m.Encapsulation = true, v.Name, v.Family, v.Encapsulation
 		m.Gateway, m.Table, m.Imported, m.Exported = text(v.Gateway), v.Table, uint32(v.Imported), uint32(v.Exported)
+		m.Prefer = v.Prefer
 	}
 	return m
 }

@@ -121,6 +121,7 @@ func (g *GRPC) Run(ctx context.Context) error {
 		grpc.WaitForHandlers(true),
 	)
 	pb.RegisterBridgeServer(server, g.service)
+	pb.RegisterMigrationServer(server, migration{service: g.service})
 	grpc_health_v1.RegisterHealthServer(server, health{service: g.service})
 	reflection.Register(server)
 

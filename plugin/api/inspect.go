@@ -16,8 +16,9 @@ import (
 // the policy between them says of each.
 type Explanation struct {
 	VNI        rib.VNI
-	Configured bool // otherwise the VNI is MetalBond's only
-	NotAsked   bool // nobody reads the VNI, and neighbors send only what they are asked for
+	Configured bool   // otherwise the VNI is MetalBond's only
+	Prefer     string // whose next hops count if both sides tell of the prefix
+	NotAsked   bool   // nobody reads the VNI, and neighbors send only what they are asked for
 	Prefix     netip.Prefix
 	Originated *Originated    // if the VNI originates it toward hypervisors
 	Aggregate  *Aggregate     // if it is an aggregate of the VNI

@@ -35,6 +35,8 @@ type State struct {
 
 	Static   *Static  // nil: no routes can be announced
 	Operator Operator // nil: nothing of it can be asked for
+
+	Migration *Migration // nil: no VNI can be moved from one control plane to the other
 }
 
 // table is what is read of the route table; *rib.Table is one.
@@ -56,6 +58,7 @@ type VNI struct {
 	Table         uint32 // in the kernel; 0: none
 	Imported      int    // routes from BGP
 	Exported      int    // routes to BGP
+	Prefer        string // whose next hops count where both sides tell of a prefix
 }
 
 // Session is a MetalBond session.

@@ -127,8 +127,11 @@ func (k keptRoute) parse() (r staticRoute, err error) {
 	if r.prefix, err = ParsePrefix(k.Prefix); err != nil {
 		return r, fmt.Errorf("prefix: %w", err)
 	}
-	if k.Preference > 255 {
+	switch {
+	case k.Preference > 255:
 		return r, fmt.Errorf("preference: %d is out of range (1 to 255)", k.Preference)
+	case rib.Preference(k.Preference) == rib.Deferred:
+		return r, fmt.Errorf("preference: %d is that of all routes that stand by for BGP, want another one", k.Preference)
 	}
 	r.preference = rib.Preference(k.Preference)
 	r.hop, err = k.parseHop()
