@@ -33,7 +33,8 @@ import (
 // be the goroutine of the session. A neighbour that was removed meanwhile, and one
 // that was added again and is not as far, is left alone.
 func comeUp(s *server.BgpServer, neighbor netip.Addr) error {
-	return sessionOf(s, neighbor, func(fsm reflect.Value) {
+	return peerOf(s, neighbor, func(peer reflect.Value) {
+		fsm := field(peer, "fsm").Elem()
 		state := field(field(fsm, "state"), "val").Addr().Interface().(*atomic.Int32)
 		families := field(fsm, "familyMap").Addr().Interface().(*atomic.Value)
 		if state.CompareAndSwap(int32(bgp.BGP_FSM_OPENCONFIRM), int32(bgp.BGP_FSM_ESTABLISHED)) {
@@ -42,12 +43,12 @@ func comeUp(s *server.BgpServer, neighbor netip.Addr) error {
 	})
 }
 
-// sessionOf calls visit with what GoBGP has of the session with a neighbour, if it
-// has that neighbour. Nobody propagates anything meanwhile.
-func sessionOf(s *server.BgpServer, neighbor netip.Addr, visit func(fsm reflect.Value)) (err error) {
+// peerOf calls visit with what GoBGP has of a neighbour, if it has that one.
+// Nobody propagates anything meanwhile.
+func peerOf(s *server.BgpServer, neighbor netip.Addr, visit func(peer reflect.Value)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("sessions of another shape: %v", p)
+			err = fmt.Errorf("neighbors of another shape: %v", p)
 		}
 	}()
 	v := reflect.ValueOf(s).Elem()
@@ -55,7 +56,7 @@ func sessionOf(s *server.BgpServer, neighbor netip.Addr, visit func(fsm reflect.
 	mu.Lock()
 	defer mu.Unlock()
 	if peer := field(v, "neighborMap").MapIndex(reflect.ValueOf(neighbor)); peer.IsValid() {
-		visit(field(peer.Elem(), "fsm").Elem())
+		visit(peer.Elem())
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -81,15 +82,92 @@ func (r *raw) messages() int {
 	return len(r.heard)
 }
 
-// endSession ends a session from this side, where the neighbour may be back soonest,
-// and returns when it may.
-func (h *host) endSession(t testing.TB, neighbor netip.Addr) {
+// withNeighbors is the configuration of a speaker at the first address that waits
+// for raw neighbours at the others.
+func withNeighbors(t testing.TB, addrs ...netip.Addr) *config.Config {
 	t.Helper()
-	r := &api.ResetPeerRequest{Address: neighbor.String()}
-	if err := h.engine.(*embedded).server.ResetPeer(t.Context(), r); err != nil {
-		t.Fatal(err)
+	cfg := configuration(t, addrs[0], 65001)
+	for _, a := range addrs[1:] {
+		cfg.BGP.Neighbors = append(cfg.BGP.Neighbors, config.Neighbor{Address: a, Passive: true, Peering: config.Peering{
+			ASN: 65000, Families: []config.Family{config.FamilyEVPN}, Timers: timers(),
+		}})
 	}
-	eventually(t, "session over", func() bool { return h.neighbor(neighbor).State == Active })
+	return cfg
+}
+
+// endSessions ends sessions from this side, where a neighbour may be back soonest,
+// and returns when all may.
+func (h *host) endSessions(t testing.TB, neighbors ...netip.Addr) {
+	t.Helper()
+	for _, n := range neighbors {
+		r := &api.ResetPeerRequest{Address: n.String()}
+		if err := h.engine.(*embedded).server.ResetPeer(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range neighbors {
+		eventually(t, "session over", func() bool { return h.neighbor(n).State == Active })
+	}
+}
+
+// locks returns those that GoBGP holds while it reads its table for a neighbour,
+// and while it makes the event of the session's state.
+func (h *host) locks(t testing.TB, neighbor netip.Addr) (table *sync.RWMutex, state *sync.Mutex) {
+	t.Helper()
+	err := peerOf(h.engine.(*embedded).server, neighbor, func(peer reflect.Value) {
+		table = field(peer, "routeRefreshInProgress").Addr().Interface().(*sync.RWMutex)
+		state = field(field(peer, "fsm").Elem(), "lock").Addr().Interface().(*sync.Mutex)
+	})
+	if err != nil || table == nil || state == nil {
+		t.Fatalf("no locks of %v: %v", neighbor, err)
+	}
+	return table, state
+}
+
+// TestChangeBehindTheTableReachesTheNeighbor holds up a session between the two
+// steps of its start, as a busy machine may.
+func TestChangeBehindTheTableReachesTheNeighbor(t *testing.T) {
+	parallel(t)
+	addrs := addresses(3)
+	h := start(t, withNeighbors(t, addrs...))
+	settle(t, h)
+	source := newChanges(100, connect(t, h, addrs[1], bgp.NewCapMultiProtocol(bgp.RF_EVPN)).relayed)
+	// turn returns when all of it was propagated, but perhaps the last route.
+	turn := func(last string) {
+		source.turn(3)
+		source.say(last, addr("192.0.2.1"))
+		_, n := typeFive(last, 200)
+		eventually(t, "the last route has arrived", func() bool { _, ok := h.get(n); return ok })
+	}
+	for i, which := range []string{"first session", "second session"} {
+		if i > 0 {
+			h.endSessions(t, addrs[2])
+		}
+		turn(fmt.Sprintf("10.200.0.%d/32", i))
+		table, state := h.locks(t, addrs[2])
+		table.RLock()
+		read := sync.OnceFunc(table.RUnlock)
+		t.Cleanup(read)
+		to := open(t, h, addrs[2], bgp.NewCapMultiProtocol(bgp.RF_EVPN))
+		free := func() bool {
+			ok := table.TryRLock()
+			if ok {
+				table.RUnlock()
+			}
+			return ok
+		}
+		eventually(t, which+": the table is to be read", func() bool { return !free() })
+		state.Lock()
+		established := sync.OnceFunc(state.Unlock)
+		t.Cleanup(established)
+		read()
+		eventually(t, which+": the table is queued", free)
+		turn(fmt.Sprintf("10.201.0.%d/32", i))
+		established()
+		eventually(t, fmt.Sprintf("%s: all %d routes as they are", which, len(source.want)), func() bool {
+			return maps.Equal(to.holds(), source.want)
+		})
+	}
 }
 
 // TestNothingIsLostWhenASessionComesUp has some neighbours and this side change
@@ -105,15 +183,9 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			parallel(t)
-			const talkers, listeners, turns = 3, 4, 3
+			const talkers, listeners, turns = 3, 4, 2
 			addrs := addresses(1 + talkers + listeners)
-			cfg := configuration(t, addrs[0], 65001)
-			for _, a := range addrs[1:] {
-				cfg.BGP.Neighbors = append(cfg.BGP.Neighbors, config.Neighbor{Address: a, Passive: true, Peering: config.Peering{
-					ASN: 65000, Families: []config.Family{config.FamilyEVPN}, Timers: timers(),
-				}})
-			}
-			h := start(t, cfg)
+			h := start(t, withNeighbors(t, addrs...))
 			settle(t, h)
 			table := make(map[string]netip.Addr)
 			first := many(tt.routes, "192.0.2.9:9", vxlan("192.0.2.1"))
@@ -134,6 +206,9 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 				sources = append(sources, newChanges(byte(101+i), r.relayed))
 			}
 			for turn := range turns {
+				if turn > 0 {
+					h.endSessions(t, addrs[1+talkers:]...)
+				}
 				var telling sync.WaitGroup
 				for _, c := range sources {
 					telling.Go(func() { c.turn(500) })
@@ -154,9 +229,6 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 						seen = r.messages()
 						return seen != before && maps.Equal(r.holds(), want)
 					})
-				}
-				for _, a := range addrs[1+talkers:] {
-					h.endSession(t, a)
 				}
 			}
 		})

@@ -195,8 +195,8 @@ func (n *nextHop6) learn(neighbor netip.Addr) {
 // goroutine of its session, which must be the caller, changes that.
 func openOf(s *server.BgpServer, neighbor netip.Addr) (*bgp.BGPOpen, error) {
 	var open *bgp.BGPOpen
-	err := sessionOf(s, neighbor, func(fsm reflect.Value) {
-		open = field(fsm, "recvOpen").Interface().(*bgp.BGPMessage).Body.(*bgp.BGPOpen)
+	err := peerOf(s, neighbor, func(peer reflect.Value) {
+		open = field(field(peer, "fsm").Elem(), "recvOpen").Interface().(*bgp.BGPMessage).Body.(*bgp.BGPOpen)
 	})
 	if err == nil && open == nil {
 		err = errors.New("the neighbor was removed")
