@@ -67,7 +67,7 @@ func prefixProblems(r redistribution) (all []problem) {
 		}
 	}
 	for _, w := range r.Waiting {
-		all = append(all, problem{Text: fmt.Sprintf("VNI %s: %d prefixes are kept from BGP", w.VNI, w.Count), Detail: "its export has no room for more"})
+		all = append(all, problem{Text: fmt.Sprintf("VNI %s: %s kept from BGP", w.VNI, counted(w.Count, "prefix")), Detail: "its export has no room for more"})
 	}
 	return all
 }
@@ -81,7 +81,7 @@ func neighborProblems(n *Neighbor) (all []problem) {
 		all = append(all, problem{Down: true, Text: name + " is down", Detail: details(n.State, n.LastError)})
 	}
 	if n.Refused > 0 {
-		all = append(all, problem{Text: fmt.Sprintf("%s: %d routes are refused", name, n.Refused), Detail: fmt.Sprintf("max-prefixes is %d", n.MaxRoutes)})
+		all = append(all, problem{Text: fmt.Sprintf("%s: %s refused", name, counted(n.Refused, "route")), Detail: fmt.Sprintf("max-prefixes is %d", n.MaxRoutes)})
 	}
 	for _, f := range n.Stale {
 		kind := "stale"
@@ -99,7 +99,7 @@ func sessionProblems(m *Session) (all []problem) {
 		all = append(all, problem{Down: true, Text: fmt.Sprintf("MetalBond server %s is down", m.Name), Detail: details(m.State, m.LastError)})
 	}
 	if m.Held > 0 {
-		all = append(all, problem{Text: fmt.Sprintf("%d routes of %s are held", m.Held, m.Name), Detail: "its session was lost, and it has not said them again"})
+		all = append(all, problem{Text: fmt.Sprintf("%s of %s held", counted(m.Held, "route"), m.Name), Detail: "its session was lost, and it has not repeated what it said"})
 	}
 	return all
 }
@@ -113,7 +113,7 @@ func kernelProblems(k *Kernel) (all []problem) {
 	if !k.Synced {
 		text := "The kernel is out of step with the tables"
 		if pending > 0 {
-			text = fmt.Sprintf("%s: %d prefixes", text, pending)
+			text += ": " + counted(pending, "prefix")
 		}
 		all = append(all, problem{Down: true, Text: text, Detail: last})
 	}
@@ -124,10 +124,10 @@ func kernelProblems(k *Kernel) (all []problem) {
 	}
 	for _, t := range k.Tables {
 		if t.Conflicts > 0 {
-			all = append(all, problem{Text: fmt.Sprintf("Table %d: %d routes of somebody else have our place", t.Table, t.Conflicts), Detail: fmt.Sprintf("VNI %d", t.VNI)})
+			all = append(all, problem{Text: fmt.Sprintf("Table %d: %s with a route of somebody else in our place", t.Table, counted(t.Conflicts, "prefix")), Detail: fmt.Sprintf("VNI %d", t.VNI)})
 		}
 		if t.Contested > 0 {
-			all = append(all, problem{Text: fmt.Sprintf("VNI %d: hypervisors claim the same ports of %d NAT addresses", t.VNI, t.Contested)})
+			all = append(all, problem{Text: fmt.Sprintf("VNI %d: hypervisors claim the same ports of %s", t.VNI, counted(t.Contested, "NAT address"))})
 		}
 	}
 	unreachable := 0
@@ -137,7 +137,7 @@ func kernelProblems(k *Kernel) (all []problem) {
 		}
 	}
 	if unreachable > 0 {
-		all = append(all, problem{Text: fmt.Sprintf("The underlay has no way to %d of %d next hops", unreachable, len(k.NextHops))})
+		all = append(all, problem{Text: fmt.Sprintf("The underlay has no way to %d of %s", unreachable, counted(len(k.NextHops), "next hop"))})
 	}
 	return all
 }
@@ -145,4 +145,15 @@ func kernelProblems(k *Kernel) (all []problem) {
 // details joins those that say something.
 func details(list ...string) string {
 	return strings.Join(slices.DeleteFunc(list, func(s string) bool { return s == "" }), ": ")
+}
+
+// counted returns a number with its noun.
+func counted[N int | uint64](n N, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "x") || strings.HasSuffix(noun, "s"):
+		return fmt.Sprintf("%d %ses", n, noun)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -186,13 +186,13 @@ true VNI 100 has no default route ::/0: no BGP route offers it, so hypervisors h
 true BGP neighbor 192.0.2.1 is down: active: refused
 true BGP neighbor 192.0.2.2 is down: idle
 true MetalBond server [2001:db8::a]:4711 is down: down
-false Table 200: 4 routes of somebody else have our place: VNI 200
+false Table 200: 4 prefixes with a route of somebody else in our place: VNI 200
 false VNI 200: hypervisors claim the same ports of 5 NAT addresses: 
 false The underlay has no way to 1 of 3 next hops: 
 false VNI 100 is about to lose its default route 0.0.0.0/0: no BGP route offers it any more; it stays for its hold-down
-false VNI 100: 3 prefixes are kept from BGP: its export has no room for more
-false BGP neighbor 192.0.2.2: 2 routes are refused: max-prefixes is 5
-false 7 routes of [2001:db8::b]:4711 are held: its session was lost, and it has not said them again
+false VNI 100: 3 prefixes kept from BGP: its export has no room for more
+false BGP neighbor 192.0.2.2: 2 routes refused: max-prefixes is 5
+false 7 routes of [2001:db8::b]:4711 held: its session was lost, and it has not repeated what it said
 `
 	if got.String() != want || l.Total != 13 {
 		t.Errorf("%d problems:\n%swant:\n%s", l.Total, got.String(), want)

@@ -37,7 +37,7 @@ function clock(ms) {
 }
 
 function vniLink(v) {
-  return { text: v.name ? `${v.vni} ${v.name}` : String(v.vni), href: `?vni=${v.vni}#routes` };
+  return { lines: [{ text: String(v.vni), href: `?vni=${v.vni}#routes` }, v.name].filter(Boolean) };
 }
 
 // few lists the first of many.
