@@ -73,7 +73,9 @@ func (w *world) choose(rnd *rand.Rand) action {
 			return w.cut(rnd)
 		case n >= 82 && n < 89 && p.condition == alive:
 			return action{"connections of " + p.name + " are reset", func() { reset(p) }}
-		case n >= 89:
+		case n >= 89 && n < 93:
+			return w.sloth(rnd)
+		case n >= 93:
 			if b := pick(rnd, w.bridges); b.condition == alive || b.condition == apart {
 				return w.reconfigure(rnd, b)
 			}

@@ -101,13 +101,16 @@ type world struct {
 	bridges     []*bridge
 	fabric      *fabric
 	cuts        map[link]bool // pairs that hear nothing of each other
-	story       []string      // what was done
+	lazy        *lab.Node     // where clients are that never read
+	sloths      map[*server]*slowClient
+	story       []string // what was done
 }
 
 // newWorld starts everything.
 func newWorld(t *testing.T, s setting) *world {
-	w := &world{t: t, setting: s, cuts: make(map[link]bool)}
+	w := &world{t: t, setting: s, cuts: make(map[link]bool), sloths: make(map[*server]*slowClient)}
 	l := lab.New(t)
+	w.lazy = l.Node("lazy", "2001:db8::99/64")
 	for i := range 2 {
 		w.addServer(l, i+1, s.stock[i])
 	}

@@ -98,6 +98,9 @@ func (p *Process) Tail(n int) string {
 	return strings.Join(lines[max(0, len(lines)-n-1):], "")
 }
 
+// Pid returns the number of the process.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Running reports whether the process has not ended.
 func (p *Process) Running() bool {
 	select {
