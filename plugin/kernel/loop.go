@@ -218,6 +218,7 @@ func (k *Kernel) steeringTried(now time.Time, err error) {
 		k.steered = 0
 		return
 	}
+	k.fib.count(err)
 	if k.steered == 0 {
 		k.log.WithError(err).Warn("NAT steering does not get into the kernel, and is tried again")
 	}
