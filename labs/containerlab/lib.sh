@@ -36,7 +36,7 @@ eventually() {
 			printf 'FAILED: %s\n%s\n' "$*" "$eventually_out" >&2
 			exit 1
 		fi
-		sleep 0.2
+		sleep 0.5
 	done
 }
 
