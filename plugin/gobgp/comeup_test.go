@@ -187,6 +187,9 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 			addrs := addresses(1 + talkers + listeners)
 			h := start(t, withNeighbors(t, addrs...))
 			settle(t, h)
+			if raceEnabled {
+				tt.routes = min(tt.routes, 2_000)
+			}
 			table := make(map[string]netip.Addr)
 			first := many(tt.routes, "192.0.2.9:9", vxlan("192.0.2.1"))
 			for _, u := range first {

@@ -16,8 +16,9 @@ import (
 // GoBGP tells every step of every session at info, and some failures nowhere
 // else. So this handler gives GoBGP's info a lower level, because the state
 // changes that matter are logged from the events; it keeps errors for who asks
-// whether something failed; and it passes on why a session is refused, which
-// GoBGP has no event for where it dialled.
+// whether something failed; it passes on why a session is refused, which GoBGP
+// has no event for where it dialled; and it tells that a session comes up before
+// it carries routes.
 
 // logHandler writes GoBGP's log to logrus.
 type logHandler struct {
