@@ -16,9 +16,9 @@ import (
 // between the two finds it not established and leaves the neighbour out: a route
 // is missing there, or one that is withdrawn stays, until its prefix changes once
 // more. A change of another neighbour's route waits for a lock as long as the
-// table is read, and goes on just before the state is stored, so on a busy fabric
-// one is lost at every other start of a session; one of ours needs a busy machine.
-// A gobgpd of version 3 stores the state first.
+// table is read, and goes on just before the state is stored, so where others talk
+// much a loss is likely; of what we originate, it takes a busy machine. A gobgpd
+// of version 3 stores the state first.
 //
 // So the state is stored here, before the table is read: when GoBGP logs that a
 // session is up, in the goroutine of the session. From then on a change is either
