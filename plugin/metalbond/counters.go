@@ -1,6 +1,8 @@
 package metalbond
 
 import (
+	"maps"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,4 +93,34 @@ func (b *brake) pass() (ok bool, suppressed int) {
 	}
 	b.lines++
 	return true, suppressed
+}
+
+// minutes bounds the lines about one address to one a minute.
+type minutes struct {
+	mu   sync.Mutex
+	told map[netip.Addr]time.Time // guarded by mu; at most mostTold, of the last minute
+}
+
+const mostTold = 4096
+
+// pass reports whether a line about an address may be written.
+func (m *minutes) pass(about netip.Addr) bool {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := func(_ netip.Addr, at time.Time) bool { return now.Sub(at) >= refusalsTold }
+	if at, known := m.told[about]; known && !old(about, at) {
+		return false
+	}
+	if len(m.told) >= mostTold {
+		maps.DeleteFunc(m.told, old)
+	}
+	if len(m.told) >= mostTold {
+		return false
+	}
+	if m.told == nil {
+		m.told = make(map[netip.Addr]time.Time)
+	}
+	m.told[about] = now
+	return true
 }

@@ -37,6 +37,12 @@ func (e *ear) guard(interval time.Duration) {
 	e.wait(now.Add(e.silence))
 }
 
+// excuse begins anew to watch over the silence of a peer that was not listened to.
+func (e *ear) excuse() {
+	e.heard, e.looking = time.Now(), false
+	e.wait(e.heard.Add(e.silence))
+}
+
 func (e *ear) wait(until time.Time) { _ = e.session.conn.SetReadDeadline(until) }
 
 // Read reads from the connection. It returns an error if the peer was silent

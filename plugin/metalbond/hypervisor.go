@@ -39,6 +39,7 @@ func (h *hypervisor) established(s *session) {
 	c.Limit(h.rights.entry.MaxRoutes)
 	h.session = s
 	h.channel.Store(c)
+	s.limitRow(h.rights.entry.UpdateRate)
 	h.mu.Unlock()
 	settings := h.server.current()
 	h.entitle(&settings) // there may have been a reload since it was admitted

@@ -2,6 +2,7 @@ package metalbond
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -56,6 +57,8 @@ type Server struct {
 	options ServerOptions // but for what settings has
 	paces   paces
 	brake   brake // of lines about connections that never became sessions
+
+	unlisted minutes // of lines about clients that no entry is for
 
 	subscribed subscribed
 	remembered atomic.Int64 // refused routes, of all sessions
@@ -197,7 +200,14 @@ func (s *Server) serve(ctx context.Context, x *session) {
 		entry.Info("session stopped")
 	case was == Established:
 		entry.WithError(err).WithField("withdrawn", routes).Info("session ended")
+	case errors.Is(err, errUnlisted):
+		if s.unlisted.pass(x.address.Addr()) {
+			entry.WithError(err).Warn("connection refused")
+		}
 	case err != nil:
+		if !errors.Is(err, errCrowd) { // which is counted already
+			s.turnAway(turnedHandshake)
+		}
 		if ok, suppressed := s.brake.pass(); ok {
 			entry.WithError(err).WithField("suppressed", suppressed).Info("no session")
 		}

@@ -65,4 +65,5 @@ func (s *session) hold(wait time.Duration) {
 			s.pulse()
 		}
 	}
+	s.ear.excuse()
 }
