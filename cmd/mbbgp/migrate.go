@@ -238,5 +238,8 @@ func (s *switcher) vniList(ctx context.Context) ([]uint32, error) {
 			list = append(list, v.GetVni())
 		}
 	}
+	if len(list) == 0 {
+		return nil, errors.New("no VNI is configured")
+	}
 	return list, nil
 }

@@ -49,9 +49,16 @@ only look, with --for any, with --watch the last one before it was interrupted.`
 	c.Flags().DurationVar(&v.during, "for", 0, "look again and again for this long")
 	c.Flags().BoolVarP(&v.watch, "watch", "w", false, "look again and again until interrupted")
 	c.Flags().DurationVar(&v.every, "every", time.Second, "how often to look, 100ms to 1h")
-	c.MarkFlagsMutuallyExclusive("once", "for", "watch")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		modes := 0
+		for _, name := range []string{"once", "for", "watch"} {
+			if c.Flags().Changed(name) {
+				modes++
+			}
+		}
 		switch {
+		case modes > 1:
+			return usageError{errors.New("--once, --for and --watch: want one of them")}
 		case v.every < 100*time.Millisecond || v.every > time.Hour:
 			return usageError{fmt.Errorf("--every: %v is out of range (100ms to 1h)", v.every)}
 		case c.Flags().Changed("for") && v.during <= 0:

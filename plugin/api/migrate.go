@@ -70,6 +70,9 @@ func (m migration) Compare(r *pb.CompareRequest, stream grpc.ServerStreamingServ
 	if vnis == nil {
 		vnis = m.configured()
 	}
+	if len(vnis) == 0 {
+		return status.Error(codes.FailedPrecondition, "no VNI is configured")
+	}
 	for _, vni := range vnis {
 		c, err := m.comparing(vni, r.GetPrefer(), r.GetComplete())
 		if err != nil {
@@ -109,6 +112,7 @@ type comparison struct {
 	vni       rib.VNI
 	preferred bridge.Preferred
 	planned   config.Prefer
+	asked     bool // planned was said, and not only what is preferred
 	complete  bool // what the one that is preferred lacks blocks
 
 	told    *pb.ComparedVNI
@@ -136,7 +140,7 @@ func (m migration) comparing(vni rib.VNI, prefer string, complete bool) (*compar
 		return nil, status.Errorf(codes.NotFound, "vni %d: %v", vni, c.preferred.Fixed)
 	}
 	c.planned = c.preferred.Prefer
-	if prefer != "" {
+	if c.asked = prefer != ""; c.asked {
 		var err error
 		if c.planned, err = config.ParsePrefer(prefer); err != nil {
 			return nil, status.Errorf(codes.InvalidArgument, "prefer: %v", err)

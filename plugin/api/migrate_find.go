@@ -55,6 +55,8 @@ func (f *finder) cautious() string {
 
 func (f *finder) configuration() {
 	switch {
+	case !f.switching() && f.asked:
+		f.add(note, "configuration", "the VNI prefers %v already", f.planned)
 	case !f.switching():
 	case f.preferred.Fixed != nil:
 		f.add(blocking, "configuration", "%v", f.preferred.Fixed)

@@ -54,6 +54,7 @@ type switching struct {
 	request *pb.SwitchRequest
 	before  *comparison
 	plan    []planned
+	begun   bool                     // the preference was changed
 	tell    func(*pb.SwitchResponse) // who asked may be gone
 }
 
@@ -150,6 +151,7 @@ func (s *switching) prefer(p config.Prefer) (string, error) {
 	if err := s.state.Migration.Bridge.Prefer(s.before.vni, p); err != nil {
 		return "", err
 	}
+	s.begun = true
 	return fmt.Sprintf("the VNI prefers %v", p), nil
 }
 
@@ -213,7 +215,7 @@ func (s *switching) verify(ctx context.Context) (string, error) {
 			otherwise++ // somebody has said something else of it meanwhile
 		}
 	}
-	after, err := s.comparing(vni, next.String(), false)
+	after, err := s.comparing(vni, "", false)
 	if err != nil {
 		return "", err
 	}
@@ -245,6 +247,8 @@ func (s *switching) log(r *pb.SwitchResult) {
 	switch {
 	case r.GetOk():
 		log.Info("the VNI was switched")
+	case !s.begun:
+		log.WithField("reason", r.GetReason()).Warn("the VNI was not switched")
 	case r.GetRolledBack():
 		log.WithField("reason", r.GetReason()).Error("the VNI could not be switched, and is back")
 	default:
