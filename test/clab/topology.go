@@ -34,7 +34,8 @@ type node struct {
 	Kind        string            `yaml:"kind"` // "linux", nothing else
 	Image       string            `yaml:"image"`
 	PullPolicy  string            `yaml:"image-pull-policy"` // nothing is ever pulled here
-	NetworkMode string            `yaml:"network-mode"`      // "none": there is no management network here
+	NetworkMode string            `yaml:"network-mode"`      // "none", or "" for a management network, which is not there
+	Ports       []string          `yaml:"ports"`             // of the management network
 	Entrypoint  string            `yaml:"entrypoint"`        // replaces that of the image
 	Cmd         string            `yaml:"cmd"`               // arguments of the entry point
 	Binds       []string          `yaml:"binds"`             // SOURCE:TARGET[:ro]
@@ -158,6 +159,7 @@ func merge(general, specific node) node {
 		}
 	}
 	n.Binds = append(n.Binds, specific.Binds...)
+	n.Ports = slices.Concat(general.Ports, specific.Ports)
 	n.Exec = slices.Concat(general.Exec, specific.Exec)
 	n.Env = maps.Clone(general.Env)
 	if n.Env == nil {
@@ -185,8 +187,8 @@ func (n *node) check(name string) error {
 	if _, known := images[n.Image]; !known {
 		return fmt.Errorf("image: %q is not one of %s", n.Image, strings.Join(slices.Sorted(maps.Keys(images)), ", "))
 	}
-	if n.NetworkMode != "none" {
-		return fmt.Errorf("network-mode: %q is not supported, none is: there is no management network", n.NetworkMode)
+	if n.NetworkMode != "" && n.NetworkMode != "none" {
+		return fmt.Errorf("network-mode: %q is not supported, none is", n.NetworkMode)
 	}
 	if policies := []string{"", "never", "Never", "ifnotpresent", "IfNotPresent"}; !slices.Contains(policies, n.PullPolicy) {
 		return fmt.Errorf("image-pull-policy: %q is not supported: nothing is pulled", n.PullPolicy)

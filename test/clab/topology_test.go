@@ -56,7 +56,7 @@ func TestNodeHasWhatDefaultsAndKindSay(t *testing.T) {
 func TestWhatTheRunnerDoesNotKnowIsAnError(t *testing.T) {
 	for _, row := range []struct{ name, old, new, want string }{
 		{"a feature", "mtu: 1500", "vars: {}", `unknown field "vars"`},
-		{"a feature of nodes", "exec: [one]", "ports: [one]", `unknown field "ports"`},
+		{"a feature of nodes", "exec: [one]", "sysctls: {}", `unknown field "sysctls"`},
 		{"a management network", "name: small", "name: small\nmgmt: {mtu: 1400}", `unknown field "mgmt"`},
 		{"a variable", "z:/y:ro", "$HOME:/y:ro", "line 8: variables ($) are not supported"},
 		{"a name with blanks", "name: small", "name: a b", `name: "a b" is not one of`},
