@@ -181,13 +181,20 @@ func (d *daemon) conditions() []api.Condition {
 		list = append(list, d.kernelCondition())
 	}
 	for _, s := range d.client.Sessions() {
-		list = append(list, d.patient(api.Condition{
-			Name:   "metalbond-server " + s.Peer,
-			OK:     s.State == metalbond.Established,
-			Detail: s.State.String(),
-		}))
+		list = append(list, d.patient(serverCondition(s)))
 	}
 	return list
+}
+
+// serverCondition is met while there is a session and the first table is in.
+func serverCondition(s metalbond.SessionInfo) api.Condition {
+	c := api.Condition{Name: "metalbond-server " + s.Peer, Detail: s.State.String()}
+	if s.State == metalbond.Established {
+		if c.OK = s.Told; !c.OK {
+			c.Detail = "established, its first table is not complete yet"
+		}
+	}
+	return c
 }
 
 // neighborCondition is met once the neighbor has sent its first tables, or has

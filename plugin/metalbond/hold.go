@@ -12,7 +12,7 @@ import (
 // repeats is then said by both and nobody hears of it; closing the old channel
 // withdraws exactly what was not repeated.
 //
-// MetalBond has no end-of-table marker. A server has repeated its table if it
+// MetalBond has no end-of-table marker. A server has told its table if it
 // says nothing new for a while and has answered a KEEPALIVE in that time, twice
 // over: metalbond tells a table from the goroutine that answers, so it answers
 // only when the table is told. A server that was restarted has to hear its table
@@ -100,6 +100,7 @@ func (u *upstream) tend(s *session) time.Duration {
 	now := time.Now()
 	u.mu.Lock()
 	live := s != nil && u.channel != nil
+	first := s != nil && !u.told
 	n := 0
 	for n < len(u.held) && !now.Before(u.held[n].until) {
 		n++
@@ -114,10 +115,17 @@ func (u *upstream) tend(s *session) time.Duration {
 	u.mu.Unlock()
 
 	u.withdraw(over, "the hold time is over")
+	filling := u.client.options.ReconnectMax * 3 / 2
+	if left == 0 {
+		filling = 0
+	}
 	switch {
-	case left == 0:
+	case left == 0 && !first:
 		return -1
-	case live && u.quiet.done(s, u.client.options.ReconnectMax*3/2):
+	case live && u.quiet.done(s, filling):
+		u.mu.Lock()
+		u.told = true
+		u.mu.Unlock()
 		u.sweep("it has repeated its table")
 		return -1
 	case s != nil:

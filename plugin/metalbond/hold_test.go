@@ -117,3 +117,24 @@ func TestWithoutHoldLostSessionsWithdrawAtOnce(t *testing.T) {
 	_, _ = lost(t, w, 0, 10)
 	w.has(23, 0)
 }
+
+func TestFirstTableIsCompleteWhenTheServerFallsSilent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	address, accept := fakeServer(t)
+	c, _ := w.follow(func(o *ClientOptions) { o.Subscribe = []rib.VNI{23} }, address)
+	p := accept().welcome()
+	p.announce(23, prefix(1), hop1)
+	w.has(23, 1)
+	if i := c.Sessions()[0]; i.State != Established || i.Told {
+		t.Fatalf("before the server has answered anything: %+v", i)
+	}
+	go p.answer()
+	eventually(t, "told", func() bool { return c.Sessions()[0].Told })
+	p.conn.Close()
+	accept().welcome()
+	eventually(t, "established again", func() bool { return c.Sessions()[0].State == Established })
+	if !c.Sessions()[0].Told {
+		t.Error("after another session the first table is forgotten")
+	}
+}

@@ -50,6 +50,7 @@ type SessionInfo struct {
 
 	Subscriptions []rib.VNI // sorted; a client of ours: that it reads; a server: that we asked for
 	Routes        int       // next hops that the peer says at the moment
+	Told          bool      // a server has told a table to its end, in this session or one before
 	Said          []int     // of these, by Subscriptions; a server's only
 	Held          int       // next hops that a server said in earlier sessions, kept until it repeats them
 	Behind        uint64    // changes of the table that the peer has not been sent

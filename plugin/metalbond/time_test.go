@@ -163,6 +163,13 @@ func TestClientSendsAKeepaliveEveryInterval(t *testing.T) {
 		p.send("0100040108021001")
 		p.want(keepalive)
 		p.send(keepalive)
+		for !c.upstreams[0].info().Told { // at first it asks whether the table is told
+			p.want(keepalive)
+			p.send(keepalive)
+			synctest.Wait()
+		}
+		p.want(keepalive)
+		p.send(keepalive)
 		for range 20 {
 			begin := time.Now()
 			p.want(keepalive)

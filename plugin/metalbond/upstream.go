@@ -34,6 +34,7 @@ type upstream struct {
 	session *session        // guarded by mu; nil: no connection
 	channel *bridge.Channel // guarded by mu; nil: not established
 	held    []held          // guarded by mu; what earlier sessions said
+	told    bool            // guarded by mu; a table was told to its end, in some session
 	state   State           // guarded by mu; while there is no session
 	since   time.Time       // guarded by mu
 	last    error           // guarded by mu; why the last attempt ended
@@ -195,7 +196,7 @@ func (u *upstream) live() *session {
 func (u *upstream) info() SessionInfo {
 	u.mu.Lock()
 	s, channel, held := u.session, u.channel, u.held
-	i := SessionInfo{Server: true, Peer: u.name, State: u.state, Since: u.since}
+	i := SessionInfo{Server: true, Peer: u.name, State: u.state, Since: u.since, Told: u.told}
 	if u.last != nil {
 		i.LastError = u.last.Error()
 	}
@@ -209,7 +210,7 @@ func (u *upstream) info() SessionInfo {
 		return i
 	}
 	j := s.info()
-	j.LastError, j.Held, j.Subscriptions = i.LastError, i.Held, nil
+	j.LastError, j.Held, j.Told, j.Subscriptions = i.LastError, i.Held, i.Told, nil
 	if channel != nil {
 		j.Routes = channel.Count()
 		j.Subscriptions = u.client.subscriptions()
