@@ -50,6 +50,9 @@ type MetalBond struct {
 	ServerPace Pace              // server-pace: toward servers; default auto
 	Clients    []MetalBondClient // clients: what clients get and may do, by source address or certificate; the closest entry decides; default none
 
+	TLS       *MetalBondTLS       // tls: of clients; nil: none
+	ServerTLS *MetalBondServerTLS // server-tls: toward servers; nil: none
+
 	RefuseUnlisted       bool // unlisted-clients: accept, or refuse (true) those that no entry of clients is for; default refuse if an entry names a certificate or restricts what clients may do, else accept
 	MaxSessions          int  // max-sessions: of clients at a time, 1 to 1048576; default 16384
 	MaxSessionsPerSource int  // max-sessions-per-source: of one address at a time, 1 to 1048576; default 1024
@@ -241,6 +244,7 @@ const DefaultHTTP = "127.0.0.1:4712"
 
 // The ports that addresses without one get.
 const (
-	DefaultMetalBondPort = 4711
-	DefaultBGPPort       = 179
+	DefaultMetalBondPort    = 4711
+	DefaultMetalBondTLSPort = 4714
+	DefaultBGPPort          = 179
 )

@@ -32,9 +32,12 @@ func (c Change) String() string {
 	return fmt.Sprintf("%s: %s, was %s", c.Path, orNone(c.New), orNone(c.Old))
 }
 
+// optionalSections are those that mean something by being there.
+var optionalSections = []string{"bgp", "kernel", "metalbond.tls", "metalbond.server-tls"}
+
 // entry reports whether the change is of an entry or section as a whole.
 func (c *Change) entry() bool {
-	return c.Path == "bgp" || c.Path == "kernel" || strings.HasSuffix(c.Path, "]")
+	return slices.Contains(optionalSections, c.Path) || strings.HasSuffix(c.Path, "]")
 }
 
 func orNone(value string) string {

@@ -118,10 +118,21 @@ var malformed = []struct {
 		`f:3:86: metalbond.clients[0].types[0]: vip is not one of standard, nat, loadbalancer-target`,
 		`f:3:104: metalbond.clients[0].max-routes: 0 is out of range (1 to 2147483647)`,
 		`f:3:120: metalbond.clients[0].update-rate: 1000001 is out of range (1 to 1000000)`}},
-	{"a certificate of many", "metalbond:\n  clients:\n    - {certificate: \"hv*.example.net\"}\n", []string{`f:3:21: metalbond.clients[0].certificate: hv*.example.net has a * that is not its first label, want a name such as hv1.example.net or *.example.net`}},
-	{"the same certificate twice", "metalbond:\n  clients:\n    - certificate: a\n    - certificate: A\n    - {certificate: a, source: \"::/0\"}\n    - {certificate: a, source: \"::/0\"}\n", []string{
-		`f:4:20: metalbond.clients[1].certificate: a is that of metalbond.clients[0] already (line 3)`,
-		`f:6:21: metalbond.clients[3].certificate: "a from ::/0" is that of metalbond.clients[2] already (line 5)`}},
+	{"TLS without clients", "metalbond:\n  servers: [a]\n  tls: {certificate: /a, key: /b, client-ca: /c}\n", []string{`f:3:3: metalbond.tls: is for clients, and there is no listener`}},
+	{"TLS without files", "metalbond:\n  tls: {certificate: a, listen: name}\n", []string{
+		`f:2:8: metalbond.tls.key: missing, required`, `f:2:8: metalbond.tls.client-ca: missing, required`,
+		`f:2:22: metalbond.tls.certificate: a is not the absolute path of a file`,
+		`f:2:33: metalbond.tls.listen: name is not an address to listen on such as [::]:4714`}},
+	{"TLS toward no server", "metalbond:\n  server-tls: {ca: none, key: /a, server-name: \"*.a\"}\n", []string{
+		`f:2:3: metalbond.server-tls: is for servers, and there are none`,
+		`f:2:15: metalbond.server-tls.certificate: missing, required with key`,
+		`f:2:20: metalbond.server-tls.ca: none is not the absolute path of a file, or system`,
+		`f:2:48: metalbond.server-tls.server-name: *.a is not a DNS name or an IP address`}},
+	{"a certificate without TLS", "metalbond:\n  clients:\n    - {certificate: a}\n", []string{`f:3:8: metalbond.clients[0].certificate: needs metalbond.tls, without which clients show no certificates`}},
+	{"a certificate of many", "metalbond:\n  tls: {certificate: /a, key: /b, client-ca: /c}\n  clients:\n    - {certificate: \"hv*.example.net\"}\n", []string{`f:4:21: metalbond.clients[0].certificate: hv*.example.net has a * that is not its first label, want a name such as hv1.example.net or *.example.net`}},
+	{"the same certificate twice", "metalbond:\n  tls: {certificate: /a, key: /b, client-ca: /c}\n  clients:\n    - certificate: a\n    - certificate: A\n    - {certificate: a, source: \"::/0\"}\n    - {certificate: a, source: \"::/0\"}\n", []string{
+		`f:5:20: metalbond.clients[1].certificate: a is that of metalbond.clients[0] already (line 4)`,
+		`f:7:21: metalbond.clients[3].certificate: "a from ::/0" is that of metalbond.clients[2] already (line 6)`}},
 	{"clients that are neither welcome nor not", "metalbond: {unlisted-clients: off}\n", []string{`f:1:31: metalbond.unlisted-clients: off is not one of accept, refuse`}},
 	{"no sessions", "metalbond: {max-sessions: 0, max-sessions-per-source: 1048577}\n", []string{
 		`f:1:27: metalbond.max-sessions: 0 is out of range (1 to 1048576)`,

@@ -81,6 +81,7 @@ func (w *writer) metalBond(m *MetalBond) {
 			w.item(func() { w.client(&c) })
 		}
 	})
+	w.metalBondTLS(m)
 	if m.RefuseUnlisted {
 		w.text("unlisted-clients", unlistedNames[1])
 	} else {

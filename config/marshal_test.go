@@ -115,8 +115,9 @@ func anyConfig(t *rapid.T) *Config {
 	if len(m.Listen)+len(m.Servers) == 0 {
 		m.Servers = []string{"a:1"}
 	}
+	anyTLS(t, m)
 	for i, p := range some(t, "clients", prefix) {
-		m.Clients = append(m.Clients, anyClient(t, i, p))
+		m.Clients = append(m.Clients, anyClient(t, i, p, m.TLS != nil))
 	}
 	m.RefuseUnlisted = rapid.Bool().Draw(t, "unlisted")
 	m.MaxSessions = rapid.IntRange(1, 1<<20).Draw(t, "sessions")
@@ -482,7 +483,7 @@ func drawnPrefix(t *rapid.T, g *rapid.Generator[netip.Addr]) netip.Prefix {
 }
 
 // anyClient draws the entry of clients from a prefix, or with a certificate.
-func anyClient(t *rapid.T, i int, source netip.Prefix) MetalBondClient {
+func anyClient(t *rapid.T, i int, source netip.Prefix, tls bool) MetalBondClient {
 	c := MetalBondClient{
 		Source:     source,
 		Pace:       anyPace(t),
@@ -497,13 +498,32 @@ func anyClient(t *rapid.T, i int, source netip.Prefix) MetalBondClient {
 	if slices.Sort(c.Types); len(c.Types) == len(hopTypeNames) {
 		c.Types = nil
 	}
-	if rapid.Bool().Draw(t, "certificate") {
+	if tls && rapid.Bool().Draw(t, "certificate") {
 		c.Certificate = fmt.Sprintf(drawn(t, "name", rapid.SampledFrom([]string{"hv%d", "*.rack-%d.example.net", "spiffe://example.net/hv %d: #"})), i)
 		if rapid.Bool().Draw(t, "any source") {
 			c.Source = netip.Prefix{}
 		}
 	}
 	return c
+}
+
+func anyTLS(t *rapid.T, m *MetalBond) {
+	if rapid.Bool().Draw(t, "tls") {
+		m.TLS = &MetalBondTLS{
+			Listen:      some(t, "listen", addrPort(0)),
+			Certificate: "/etc/mbbgp/server.crt", Key: "/a b/#: c", ClientCA: "/etc/mbbgp/clients.crt",
+		}
+		if len(m.Listen)+len(m.TLS.Listen) == 0 {
+			m.TLS = nil
+		}
+	}
+	if len(m.Servers) > 0 && rapid.Bool().Draw(t, "server-tls") {
+		m.ServerTLS = &MetalBondServerTLS{CA: drawn(t, "ca", rapid.SampledFrom([]string{"", "/etc/mbbgp/servers.crt"}))}
+		if rapid.Bool().Draw(t, "certificate") {
+			m.ServerTLS.Certificate, m.ServerTLS.Key = "/etc/mbbgp/client.crt", "/a b/#: d"
+		}
+		m.ServerTLS.ServerName = drawn(t, "name", rapid.SampledFrom([]string{"", "metalbond.example.net", "2001:db8::1"}))
+	}
 }
 
 func anyVNISet(t *rapid.T) VNISet {

@@ -110,6 +110,8 @@ func (d *decoder) metalBond(n *node, path string) MetalBond {
 		field{"clients", func(n *node, path string) {
 			m.Clients = listOf(d, "a list of mappings", clients)(n, path)
 		}},
+		field{"tls", into(&m.TLS, d.metalBondTLS)},
+		field{"server-tls", into(&m.ServerTLS, d.serverTLS)},
 		field{"unlisted-clients", func(n *node, path string) {
 			m.RefuseUnlisted = oneOf[uint8](d, unlistedNames)(n, path) == 1
 		}},
@@ -121,9 +123,10 @@ func (d *decoder) metalBond(n *node, path string) MetalBond {
 		switch listen := n.entry("listen"); {
 		case len(m.Servers) > 0 && listen == nil:
 			m.Listen = nil
-		case listen != nil && len(m.Listen) == 0 && n.entry("servers") == nil:
+		case listen != nil && len(m.Listen) == 0 && n.entry("servers") == nil && (m.TLS == nil || len(m.TLS.Listen) == 0):
 			d.bad(listen.value, join(path, "listen"), "off without servers leaves MetalBond nothing to do")
 		}
+		d.checkTLS(n, path, &m)
 	}
 	return m
 }
