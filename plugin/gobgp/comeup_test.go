@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -204,8 +205,10 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 				}
 				h.tell(t, u)
 			})}
+			var talking []*raw
 			for i, a := range addrs[1 : 1+talkers] {
 				r := connect(t, h, a, bgp.NewCapMultiProtocol(bgp.RF_EVPN))
+				talking = append(talking, r)
 				sources = append(sources, newChanges(byte(101+i), r.relayed))
 			}
 			for turn := range turns {
@@ -214,7 +217,7 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 				}
 				var telling sync.WaitGroup
 				for _, c := range sources {
-					telling.Go(func() { c.turn(500) })
+					telling.Go(func() { c.turn(300) })
 				}
 				var coming []*raw
 				for _, a := range addrs[1+talkers:] {
@@ -226,11 +229,17 @@ func TestNothingIsLostWhenASessionComesUp(t *testing.T) {
 					maps.Copy(want, c.want)
 				}
 				for i, r := range coming {
-					seen := 0
+					for _, other := range slices.Concat(talking, coming) {
+						other.send(bgp.NewBGPKeepAliveMessage())
+					}
+					seen, judged := 0, 0 // messages; to judge costs more than to wait for the next
 					eventually(t, fmt.Sprintf("turn %d: neighbour %d has all %d routes as they are", turn, i, len(want)), func() bool {
 						before := seen
-						seen = r.messages()
-						return seen != before && maps.Equal(r.holds(), want)
+						if seen = r.messages(); seen != before || seen == judged {
+							return false
+						}
+						judged = seen
+						return maps.Equal(r.holds(), want)
 					})
 				}
 			}
