@@ -88,7 +88,7 @@ func neighborProblems(n *Neighbor) (all []problem) {
 		if f.LongLived {
 			kind = "long-lived stale"
 		}
-		all = append(all, problem{Text: fmt.Sprintf("%s: its routes of %s are %s", name, f.Family, kind), Detail: "they are kept, and nobody says them"})
+		all = append(all, problem{Text: fmt.Sprintf("%s: its routes of %s are %s", name, f.Family, kind), Detail: "they are kept until it repeats them or their time is over"})
 	}
 	return all
 }

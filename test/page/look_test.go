@@ -160,7 +160,7 @@ func TestNamesAreTextWhateverTheyAre(t *testing.T) {
 	b.shows("#neighbors", hostile, "4200000000", "evpn, vpnv4 (no End-of-RIB yet)", "vpnv6 (long-lived)", "1,212 of 5,000")
 	b.shows("#vnis", "200\n"+hostile, "import: 7 policy", "export: 1,211 from-bgp", "0.0.0.0/0 missing", "aggregate 203.0.113.0/24 exported", "MetalBond only")
 	b.shows("#vnis-note", "31 no-target")
-	b.shows("#found", hostile, "10.1.0.7/32", "no, another is preferred")
+	b.shows("#found", hostile, "10.1.0.7/32", "stands by")
 	b.shows("#rules", hostile, "198.18.0.0/15")
 	b.shows("#tables", hostile)
 	b.shows("#hops", "192.0.2.9 vni 200 label 200 mac 02:00:c0:00:02:09", "unreachable", "dev eth0 via fe80::1")

@@ -157,6 +157,17 @@ func (b *tab) hides(selector, unwanted string) {
 	})
 }
 
+// until waits until a JavaScript expression is true.
+func (b *tab) until(expression string) {
+	b.t.Helper()
+	lab.Eventually(b.t, patience, "the page", func() error {
+		if !value[bool](b, expression) {
+			return fmt.Errorf("not so: %s", expression)
+		}
+		return nil
+	})
+}
+
 // wide sets the width of the window.
 func (b *tab) wide(width int64) {
 	b.t.Helper()

@@ -26,7 +26,7 @@ function explanation(e) {
   if (!e.configured) say("The VNI is not in the configuration, so BGP has no part in it.", "warn");
   if (e.notAsked) say("No hypervisor reads the VNI, so neighbors with route target constraint are not asked for its routes.", "warn");
   if (e.originated) say(`The VNI originates it toward hypervisors: ${originated(e.originated)}.`, e.originated.present ? "ok" : "bad");
-  if (e.aggregate) say(`It is an aggregate of the VNI: ${e.aggregate.exported ? "exported" : "not exported"}, ${e.aggregate.contributors} prefixes inside it.`, "idle");
+  if (e.aggregate) say(`It is an aggregate of the VNI: ${e.aggregate.exported ? "exported" : "not exported"}, ${counted(e.aggregate.contributors, "prefix", "es")} inside it.`, "idle");
   parts.push(element("h3", {}, "MetalBond"));
   if (e.nextHops.length === 0) say("No next hop.", "idle");
   for (const hop of e.nextHops) parts.push(...nextHop(hop));
@@ -38,8 +38,13 @@ function explanation(e) {
 }
 
 function originated(o) {
-  if (o.offers > 0) return `offered by ${o.offers} BGP paths`;
+  if (o.offers > 0) return `offered by ${counted(o.offers, "BGP path")}`;
   return o.present ? "no BGP path offers it any more, in its hold-down" : "no BGP path offers it";
+}
+
+// counted is a number with its noun.
+export function counted(n, noun, plural = "s") {
+  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : plural}`;
 }
 
 // facts is a list of names and values; what has no value is left out.

@@ -2,7 +2,7 @@
 // here that the bridge knows: this is layout, ages, and what has changed since.
 
 import { Table, element } from "./table.js";
-import { explain, hopTarget, hopType, underlay } from "./explain.js";
+import { counted, explain, hopTarget, hopType, underlay } from "./explain.js";
 import { search, searchAgain } from "./search.js";
 import { Story } from "./story.js";
 
@@ -216,8 +216,8 @@ function drawVerdict() {
   const total = waiting.length + problems.total;
   let mark = "ok", words = "Ready, nothing amiss";
   if (!status.ready) [mark, words] = ["bad", "Not ready"];
-  else if (rows.some((p) => p.down)) [mark, words] = ["bad", `Ready, with ${total} ${total === 1 ? "problem" : "problems"}`];
-  else if (rows.length) [mark, words] = ["warn", `Ready, with ${total} ${total === 1 ? "remark" : "remarks"}`];
+  else if (rows.some((p) => p.down)) [mark, words] = ["bad", `Ready, with ${counted(total, "problem")}`];
+  else if (rows.length) [mark, words] = ["warn", `Ready, with ${counted(total, "remark")}`];
   $("verdict").dataset.mark = mark;
   if ($("verdict-title").textContent !== words) $("verdict-title").textContent = words;
   $("verdict-title").dataset.mark = mark;

@@ -2,7 +2,7 @@
 // the VNIs that were looked at have changed, at most for a tenth of the time.
 
 import { Table, element } from "./table.js";
-import { hopType } from "./explain.js";
+import { counted, hopType } from "./explain.js";
 
 const form = document.getElementById("search");
 const note = document.getElementById("found-note");
@@ -14,7 +14,7 @@ const table = new Table("found", (r) => `${r.vni} ${r.prefix} ${hopText(r.nextHo
   (r) => ({ text: hopText(r.nextHop), mono: true }),
   (r) => hopType(r.nextHop),
   (r) => ({ lines: r.claims.map((c) => `${c.source} ${c.name} (${c.preference})`) }),
-  (r) => (r.visible ? { text: "yes", mark: "ok" } : { text: "no, another is preferred", mark: "idle" }),
+  (r) => (r.visible ? { text: "yes", mark: "ok" } : { text: "stands by", mark: "idle", title: "another next hop of the type is preferred" }),
   (r) => ({ button: "Explain", title: `Explain ${r.prefix} of VNI ${r.vni}`, ask: { vni: r.vni, prefix: r.prefix } }),
 ]);
 
@@ -61,7 +61,7 @@ export async function search() {
 
 function show(found, asked) {
   table.show(found.rows);
-  let words = `${found.rows.length} ${found.rows.length === 1 ? "route" : "routes"}`;
+  let words = counted(found.rows.length, "route");
   if (found.rows.length === 0) words = asked ? "No route of this kind." : "No route.";
   if (found.more) words = `The first ${found.rows.length} that were found; there are more, so say more about what to find.`;
   if (found.partial) words = `${words} The search took too long and has not looked at all routes.`;
