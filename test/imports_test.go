@@ -112,6 +112,10 @@ var rules = []rule{
 		from: "test/interop", only: []string{"mbbgp/test/lab"},
 		reason: "the black box tests see the binary only",
 	},
+	{
+		from: "...", except: []string{"test/page"}, never: []string{"github.com/chromedp/..."},
+		reason: "a browser is for the test of the page",
+	},
 }
 
 // pkg is what `go list -json` says of a package.
