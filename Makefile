@@ -1,6 +1,6 @@
 # The two commands that matter: `make test` and `make demo`.
 
-.PHONY: build test fmt lint bench bench-go fuzz demo clean
+.PHONY: build test fmt lint bench bench-go fuzz demo lab lab-images lab-check lab-down clean
 
 FUZZTIME ?= 20s
 packaging := cmd/mbbgp/packaging
@@ -50,6 +50,18 @@ image: ## a Docker image of this machine's architecture, named IMAGE
 	$(static) -o bin/image/usr/bin/mbbgp ./cmd/mbbgp
 	cp $(packaging)/mbbgp.yaml bin/image/etc/mbbgp/
 	docker build -f $(packaging)/prebuilt.Dockerfile -t $(IMAGE) bin/image
+
+lab-images: ## the images of labs/containerlab, from Debian packages and this checkout
+	labs/containerlab/images/build
+
+lab: ## starts a lab of labs/containerlab: NAME=evpn-gateway; as root
+	@labs/containerlab/lab up $(NAME)
+
+lab-check: ## looks whether it does what its README says; starts and removes one that is not up
+	@labs/containerlab/lab check $(NAME)
+
+lab-down: ## removes it
+	@labs/containerlab/lab down $(NAME)
 
 clean:
 	rm -rf bin
