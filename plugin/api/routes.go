@@ -3,20 +3,24 @@ package api
 // The two route files have the shape that metalbond's HTTP server gives them,
 // oddities included, so that what reads them there reads them here: the
 // destination is a JSON object in a string, the hop type is a number, and the
-// YAML keys are the JSON keys in lower case. Keys are sorted, so that two
-// tables can be compared with diff.
+// YAML keys are the JSON keys in lower case. The order is that of Go's JSON and of
+// metalbond's sorting of next hops, by their texts, so that two tables can be
+// compared with diff; in YAML, where metalbond leaves destinations as they come,
+// they have the same order. VNIs without routes are not there.
 //
 // They are written by hand, one VNI in memory at a time: a million routes are
 // a few hundred megabytes as a tree of values.
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"mbbgp/rib"
@@ -25,6 +29,7 @@ import (
 // destination is a prefix with its next hops.
 type destination struct {
 	prefix netip.Prefix
+	text   string // of the prefix
 	hops   []rib.NextHop
 }
 
@@ -50,34 +55,34 @@ func (s *State) destinations(vni rib.VNI) []destination {
 		if !ok {
 			i = len(all)
 			at[r.Prefix] = i
-			all = append(all, destination{prefix: r.Prefix})
+			all = append(all, destination{prefix: r.Prefix, text: r.Prefix.String()})
 		}
 		all[i].hops = append(all[i].hops, r.NextHop)
 		return true
 	})
 	slices.SortFunc(all, func(a, b destination) int {
-		if c := a.prefix.Addr().Compare(b.prefix.Addr()); c != 0 {
-			return c
-		}
-		return a.prefix.Bits() - b.prefix.Bits()
+		return cmp.Or(ipVersion(a.prefix)-ipVersion(b.prefix), strings.Compare(a.text, b.text))
 	})
 	for _, d := range all {
-		slices.SortFunc(d.hops, compareHops)
+		if len(d.hops) > 1 {
+			slices.SortFunc(d.hops, compareHops)
+		}
 	}
 	return all
 }
 
+// compareHops compares next hops as metalbond does, and where that leaves the
+// order open by the rest.
 func compareHops(a, b rib.NextHop) int {
-	if c := a.Target.Compare(b.Target); c != 0 {
-		return c
+	return cmp.Or(strings.Compare(hopText(a), hopText(b)), int(a.Type)-int(b.Type), int(a.NATFrom)-int(b.NATFrom), int(a.NATTo)-int(b.NATTo))
+}
+
+// hopText is what metalbond's next hop calls itself.
+func hopText(h rib.NextHop) string {
+	if h.TargetVNI != 0 {
+		return fmt.Sprintf("%v (VNI: %d)", h.Target, h.TargetVNI)
 	}
-	if c := int(a.Type) - int(b.Type); c != 0 {
-		return c
-	}
-	if c := int(a.NATFrom) - int(b.NATFrom); c != 0 {
-		return c
-	}
-	return int(a.NATTo) - int(b.NATTo)
+	return h.Target.String()
 }
 
 // vnis returns the VNIs that have routes to show.
@@ -101,13 +106,18 @@ const dateLayout = "2006-01-02 15:04:05"
 // writeJSON writes the table as /routes.json. Errors stay in the writer.
 func writeJSON(w *bufio.Writer, s *State, now time.Time) {
 	vnis := s.vnis()
+	slices.SortFunc(vnis, func(a, b rib.VNI) int { return strings.Compare(vniText(a), vniText(b)) })
 	printf(w, "{\n  \"date\": %q,\n  \"vnet\": {", now.Format(dateLayout))
-	for i, vni := range vnis {
-		printf(w, "%s\n    \"%d\": {", comma(i), vni)
+	written := 0
+	for _, vni := range vnis {
 		all := s.destinations(vni)
+		if len(all) == 0 {
+			continue
+		}
+		printf(w, "%s\n    \"%d\": {", comma(written), vni)
+		written++
 		for j, d := range all {
-			key := fmt.Sprintf(`{"IPVersion":%d,"Prefix":%q}`, ipVersion(d.prefix), d.prefix)
-			printf(w, "%s\n      %s: [", comma(j), strconv.Quote(key))
+			printf(w, "%s\n      %s: [", comma(j), strconv.Quote(d.key()))
 			for k, h := range d.hops {
 				printf(w, `%s
         {
@@ -120,12 +130,9 @@ func writeJSON(w *bufio.Writer, s *State, now time.Time) {
 			}
 			printf(w, "\n      ]")
 		}
-		if len(all) > 0 {
-			printf(w, "\n    ")
-		}
-		printf(w, "}")
+		printf(w, "\n    }")
 	}
-	if len(vnis) > 0 {
+	if written > 0 {
 		printf(w, "\n  ")
 	}
 	printf(w, "},\n  \"metalbondVersion\": %q\n}", s.Version)
@@ -134,32 +141,38 @@ func writeJSON(w *bufio.Writer, s *State, now time.Time) {
 // writeYAML writes the table as /routes.yaml. Errors stay in the writer.
 func writeYAML(w *bufio.Writer, s *State, now time.Time) {
 	printf(w, "date: %q\nvnet:", now.Format(dateLayout))
-	vnis := s.vnis()
-	if len(vnis) == 0 {
-		printf(w, " {}")
-	}
-	printf(w, "\n")
-	for _, vni := range vnis {
+	written := 0
+	for _, vni := range s.vnis() {
 		all := s.destinations(vni)
 		if len(all) == 0 {
-			printf(w, "  %d: {}\n", vni)
 			continue
 		}
-		printf(w, "  %d:\n", vni)
+		written++
+		printf(w, "\n  %d:", vni)
 		for _, d := range all {
-			printf(w, "    '{\"IPVersion\":%d,\"Prefix\":%q}':\n", ipVersion(d.prefix), d.prefix)
+			printf(w, "\n    '%s':", d.key())
 			for _, h := range d.hops {
-				printf(w, `    - targetaddress: %s
+				printf(w, `
+    - targetaddress: %s
       targetvni: %d
       type: %d
       natportrangefrom: %d
-      natportrangeto: %d
-`, yamlAddress(h.Target), h.TargetVNI, h.Type, h.NATFrom, h.NATTo)
+      natportrangeto: %d`, yamlAddress(h.Target), h.TargetVNI, h.Type, h.NATFrom, h.NATTo)
 			}
 		}
 	}
-	printf(w, "metalbondversion: %q\n", s.Version)
+	if written == 0 {
+		printf(w, " {}")
+	}
+	printf(w, "\nmetalbondversion: %q\n", s.Version)
 }
+
+// key is the destination as a key of the files, which is JSON itself.
+func (d *destination) key() string {
+	return fmt.Sprintf(`{"IPVersion":%d,"Prefix":"%s"}`, ipVersion(d.prefix), d.text)
+}
+
+func vniText(vni rib.VNI) string { return strconv.FormatUint(uint64(vni), 10) }
 
 // yamlAddress quotes an address that would be something else without quotes:
 // "::1" begins like a mapping, "1::" ends like one.

@@ -14,11 +14,10 @@ import (
 	"mbbgp/rib"
 )
 
-// What metalbond v0.5.0 serves of the same routes, with its keys sorted.
+// What metalbond v0.5.0 serves of the same routes. test/page asks one.
 const metalbondJSON = `{
   "date": "2026-01-02 15:04:05",
   "vnet": {
-    "7": {},
     "100": {
       "{\"IPVersion\":4,\"Prefix\":\"10.0.0.0/24\"}": [
         {
@@ -52,7 +51,6 @@ const metalbondJSON = `{
 
 const metalbondYAML = `date: "2026-01-02 15:04:05"
 vnet:
-  7: {}
   100:
     '{"IPVersion":4,"Prefix":"10.0.0.0/24"}':
     - targetaddress: 2001:db8::1
