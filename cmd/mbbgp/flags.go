@@ -26,7 +26,7 @@ type plainFlags struct {
 func addPlainFlags(c *cobra.Command) *plainFlags {
 	f := &plainFlags{keepalive: seconds(5 * time.Second)}
 	c.Flags().Var(&f.keepalive, "keepalive", "keepalive `INTERVAL` to offer, in seconds or such as 5s; both ends use the lower one")
-	c.Flags().StringVar(&f.http, "http", "", "serve /routes.json, /routes.yaml, /metrics and health on `ADDRESS`, such as [::1]:4712 (default off)")
+	c.Flags().StringVar(&f.http, "http", "", "serve a status page, /routes.json, /routes.yaml, /metrics and health on `ADDRESS`, such as [::1]:4712 (default off)")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "the same as --log-level debug")
 	c.Flags().StringVar(&f.api, "api", "", "serve the management API on the socket `PATH`, such as "+config.DefaultSocket+", for 'mbbgp show --api PATH' (default off)")
 	f.log = addLogFlags(c)
