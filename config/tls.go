@@ -23,6 +23,17 @@ type MetalBondServerTLS struct {
 	ServerName  string // server-name: that their certificates have; default "": the host of each server
 }
 
+// Listeners returns where clients are served without and with TLS.
+func (m *MetalBond) Listeners() (plain, secure []netip.AddrPort) {
+	switch {
+	case m.TLS == nil:
+		return m.Listen, nil
+	case len(m.TLS.Listen) == 0:
+		return nil, m.Listen
+	}
+	return m.Listen, m.TLS.Listen
+}
+
 const systemCA = "system"
 
 func (d *decoder) metalBondTLS(n *node, path string) *MetalBondTLS {

@@ -87,6 +87,16 @@ func checkUse(file string, cfg *config.Config, out io.Writer) error {
 	if cfg.API.Listen.IsValid() {
 		problems = append(problems, checkTLS(file, cfg.API.TLS))
 	}
+	if t := cfg.MetalBond.TLS; t != nil {
+		if err := metalbond.CheckTLS(t); err != nil {
+			problems = append(problems, placed(file, "metalbond.tls", err))
+		}
+	}
+	if t := cfg.MetalBond.ServerTLS; t != nil {
+		if err := metalbond.CheckServerTLS(t); err != nil {
+			problems = append(problems, placed(file, "metalbond.server-tls", err))
+		}
+	}
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
@@ -186,12 +196,7 @@ func position(file, where string) (line, column int) {
 // summary says in one line what a configuration makes of the process.
 func summary(cfg *config.Config) string {
 	var parts []string
-	if len(cfg.MetalBond.Listen) > 0 {
-		parts = append(parts, "MetalBond server on "+join(cfg.MetalBond.Listen))
-	}
-	if len(cfg.MetalBond.Servers) > 0 {
-		parts = append(parts, "MetalBond client of "+strings.Join(cfg.MetalBond.Servers, ", "))
-	}
+	parts = append(parts, summaryOfMetalBond(&cfg.MetalBond)...)
 	switch b := cfg.BGP; {
 	case b == nil:
 		parts = append(parts, "no BGP")
@@ -217,6 +222,25 @@ func summary(cfg *config.Config) string {
 		parts = append(parts, count(tables, "kernel table")+" by "+k.Tunnel.String())
 	}
 	return strings.Join(parts, "; ")
+}
+
+// summaryOfMetalBond says where clients are served and who our servers are.
+func summaryOfMetalBond(m *config.MetalBond) (parts []string) {
+	plain, secure := m.Listeners()
+	if len(plain) > 0 {
+		parts = append(parts, "MetalBond server on "+join(plain))
+	}
+	if len(secure) > 0 {
+		parts = append(parts, "MetalBond server with TLS on "+join(secure))
+	}
+	if len(m.Servers) > 0 {
+		text := "MetalBond client of " + strings.Join(m.Servers, ", ")
+		if m.ServerTLS != nil {
+			text += " with TLS"
+		}
+		parts = append(parts, text)
+	}
+	return parts
 }
 
 // summaryOfVNIs says how many VNIs there are, of which kinds, and what they

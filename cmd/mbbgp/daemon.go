@@ -80,7 +80,7 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 	clientOptions.Subscribe = configuredVNIs(cfg)
 	clientOptions.Bridge, clientOptions.Log = d.bridge, log.of(config.LogMetalBond)
 	d.client = metalbond.NewClient(clientOptions)
-	if len(cfg.MetalBond.Listen) > 0 {
+	if serves(cfg) {
 		serverOptions.OneNextHop = func(vni rib.VNI) bool { return oneNextHop(d.running.Load(), vni) }
 		serverOptions.OnSubscribe, serverOptions.OnAnnounce = d.subscribed, d.announced
 		serverOptions.Bridge, serverOptions.Log = d.bridge, log.of(config.LogMetalBond)
@@ -292,15 +292,21 @@ func (d *daemon) vnis() []config.VNI { return d.running.Load().VNIs }
 // configuration, but for what VNIs say.
 func clientOptions(cfg *config.Config) metalbond.ClientOptions {
 	m := &cfg.MetalBond
-	return metalbond.ClientOptions{Servers: m.Servers, Keepalive: m.Keepalive, Hold: m.Hold, Pace: m.ServerPace}
+	return metalbond.ClientOptions{Servers: m.Servers, Keepalive: m.Keepalive, Hold: m.Hold, Pace: m.ServerPace, TLS: m.ServerTLS}
 }
 
 func serverOptions(cfg *config.Config) metalbond.ServerOptions {
 	m := &cfg.MetalBond
 	return metalbond.ServerOptions{
 		Listen: m.Listen, Keepalive: m.Keepalive, Pace: m.Pace, Clients: m.Clients, RefuseUnlisted: m.RefuseUnlisted,
-		MaxConnections: m.MaxSessions, MaxPerSource: m.MaxSessionsPerSource,
+		MaxConnections: m.MaxSessions, MaxPerSource: m.MaxSessionsPerSource, TLS: m.TLS,
 	}
+}
+
+// serves reports whether there are listeners for MetalBond clients.
+func serves(cfg *config.Config) bool {
+	plain, secure := cfg.MetalBond.Listeners()
+	return len(plain)+len(secure) > 0
 }
 
 // oneNextHop reports whether clients get one next hop a prefix of a VNI.

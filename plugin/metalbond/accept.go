@@ -9,6 +9,7 @@ package metalbond
 import (
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -43,7 +44,7 @@ const (
 
 // accept takes connections until the listener is closed. That it cannot is told
 // when it begins, once a minute, and when it is over.
-func (s *Server) accept(ctx context.Context, l net.Listener) {
+func (s *Server) accept(ctx context.Context, l net.Listener, secure bool) {
 	pause := firstAcceptPause
 	var since, told time.Time
 	for {
@@ -53,7 +54,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener) {
 				s.options.Log.WithField("after", time.Since(since).Round(time.Millisecond)).Info("accepting connections again")
 				since, told, pause = time.Time{}, time.Time{}, firstAcceptPause
 			}
-			s.receive(ctx, conn)
+			s.receive(ctx, conn.(*net.TCPConn), secure)
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -81,8 +82,8 @@ func (s *Server) accept(ctx context.Context, l net.Listener) {
 }
 
 // receive starts the session of a connection.
-func (s *Server) receive(ctx context.Context, conn net.Conn) {
-	transport, err := newTCPTransport(conn.(*net.TCPConn))
+func (s *Server) receive(ctx context.Context, conn *net.TCPConn, secure bool) {
+	transport, err := s.transport(conn, secure)
 	if err != nil {
 		conn.Close()
 		return
@@ -94,6 +95,14 @@ func (s *Server) receive(ctx context.Context, conn net.Conn) {
 				WithError(err).Warn("connection refused")
 		}
 	}
+}
+
+// transport prepares a connection; the handshake of TLS is the session's.
+func (s *Server) transport(conn *net.TCPConn, secure bool) (transport, error) {
+	if secure {
+		return newTLSTransport(conn, tls.Server, newClientAuth(s.current().credentials))
+	}
+	return newTCPTransport(conn)
 }
 
 // start runs a session with a client, unless there are too many.
@@ -152,7 +161,7 @@ func (s *Server) remove(x *session) {
 // admit gives a client its rights, or turns it away.
 func (s *Server) admit(x *session) error {
 	settings := s.current()
-	entry := settings.clients.ClientFor(x.address.Addr(), nil)
+	entry := settings.clients.ClientFor(x.address.Addr(), x.names)
 	if entry == nil && settings.refuseUnlisted {
 		s.turnAway(turnedUnlisted)
 		return errUnlisted

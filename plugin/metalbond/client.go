@@ -2,7 +2,10 @@ package metalbond
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 	"math"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +23,9 @@ type ClientOptions struct {
 	Keepalive time.Duration // offered interval, whole seconds; 0: DefaultKeepalive
 	Hold      time.Duration // how long a lost server's word is kept; 0: not at all
 	Pace      config.Pace   // of frames toward servers
+
+	// TLS is how servers are talked to. nil: without TLS.
+	TLS *config.MetalBondServerTLS
 
 	// An attempt follows the end of the last one after a random time between
 	// these. 0: 5 s and 10 s.
@@ -58,11 +64,36 @@ type clientSettings struct {
 	offer uint32 // seconds
 	hold  time.Duration
 	pace  config.Pace
+
+	credentials *credentials // nil: no TLS
+	serverName  string       // "": the host
 }
 
 // newClientSettings returns those of a configuration.
 func newClientSettings(o *ClientOptions) clientSettings {
-	return clientSettings{offer: seconds(o.Keepalive), hold: o.Hold, pace: o.Pace}
+	s := clientSettings{offer: seconds(o.Keepalive), hold: o.Hold, pace: o.Pace}
+	if o.TLS != nil {
+		s.credentials, s.serverName = serverCredentials(o.TLS), o.TLS.ServerName
+		s.credentials.log = o.Log
+	}
+	return s
+}
+
+// transport prepares a connection to a server; the handshake of TLS is the
+// session's.
+func (s *clientSettings) transport(conn *net.TCPConn, server string) (transport, error) {
+	if s.credentials == nil {
+		return newTCPTransport(conn)
+	}
+	name := s.serverName
+	if name == "" {
+		name, _, _ = net.SplitHostPort(server) // which has been dialled
+	}
+	auth, err := newServerAuth(s.credentials, name)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return newTLSTransport(conn, tls.Client, auth)
 }
 
 // current returns the settings of the moment.
@@ -85,10 +116,11 @@ func NewClient(options ClientOptions) *Client {
 	return c
 }
 
-// Reconfigure makes Servers, Keepalive, Hold and Pace, and nothing else, those
+// Reconfigure makes Servers, Keepalive, Hold, Pace and TLS, and nothing else, those
 // of options. A session to a server that stays goes on as it was agreed; what a
 // server has said that is not there any more is withdrawn.
 func (c *Client) Reconfigure(options ClientOptions) {
+	options.Log = c.options.Log
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settings = newClientSettings(&options)

@@ -24,6 +24,10 @@ type step func() (step, error)
 
 // meet is the first step: who the peer is, and what it gets.
 func (s *session) meet() (step, error) {
+	var err error
+	if s.names, err = s.secure(); err != nil {
+		return nil, err
+	}
 	if s.admit != nil {
 		if err := s.admit(s); err != nil {
 			return nil, err

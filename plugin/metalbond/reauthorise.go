@@ -21,10 +21,11 @@ import (
 	"mbbgp/rib"
 )
 
-// Reconfigure makes Keepalive, Pace, Clients, RefuseUnlisted, MaxConnections and
-// MaxPerSource, and nothing else, those of options. Keepalive and pace are for
-// sessions that begin from now on.
+// Reconfigure makes Keepalive, Pace, Clients, RefuseUnlisted, MaxConnections,
+// MaxPerSource and the files of TLS, and nothing else, those of options.
+// Keepalive, pace and files are for sessions that begin from now on.
 func (s *Server) Reconfigure(options ServerOptions) {
+	options.Log = s.options.Log
 	s.mu.Lock()
 	s.settings = newServerSettings(&options)
 	settings := s.settings
@@ -56,7 +57,7 @@ func (h *hypervisor) entitle(settings *serverSettings) (changed bool) {
 	if channel == nil {
 		return false // it gets them with the handshake, or has them of a moment ago
 	}
-	entry := settings.clients.ClientFor(x.address.Addr(), nil)
+	entry := settings.clients.ClientFor(x.address.Addr(), x.names)
 	if entry == nil && settings.refuseUnlisted {
 		x.fail(errUnlisted)
 		return false

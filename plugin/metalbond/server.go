@@ -29,6 +29,10 @@ type ServerOptions struct {
 	// RefuseUnlisted ends connections of clients that no entry of Clients is for.
 	RefuseUnlisted bool
 
+	// TLS is how clients are served at TLS.Listen, or at Listen if that is empty.
+	// nil: without TLS.
+	TLS *config.MetalBondTLS
+
 	// OneNextHop reports whether subscribers of a VNI see only the single best
 	// standard next hop of a prefix. nil: every next hop of every VNI.
 	OneNextHop func(rib.VNI) bool
@@ -65,7 +69,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	settings  serverSettings     // guarded by mu
-	listeners []net.Listener     // guarded by mu
+	listeners []net.Listener     // guarded by mu; those without TLS first
 	sessions  []*session         // guarded by mu, in the order in which they were accepted
 	opening   openings           // guarded by mu
 	sources   map[netip.Addr]int // guarded by mu; connections by address
@@ -95,12 +99,17 @@ type serverSettings struct {
 
 	refuseUnlisted bool
 	clients        config.MetalBond // Pace and Clients
+	credentials    *credentials     // nil: no TLS
 }
 
 func newServerSettings(o *ServerOptions) serverSettings {
 	s := serverSettings{
 		offer: seconds(o.Keepalive), maxSessions: o.MaxConnections, maxPerSource: o.MaxPerSource,
 		refuseUnlisted: o.RefuseUnlisted, clients: config.MetalBond{Pace: o.Pace, Clients: o.Clients},
+	}
+	if o.TLS != nil {
+		s.credentials = clientCredentials(o.TLS)
+		s.credentials.log = o.Log
 	}
 	if s.maxSessions == 0 {
 		s.maxSessions = config.DefaultMaxSessions
@@ -129,7 +138,11 @@ func (s *Server) Listen() error {
 	}
 	// Sessions have their own keepalives; TCP's would only wake idle ones.
 	lc := net.ListenConfig{KeepAlive: -1}
-	for _, at := range s.options.Listen {
+	plain, secure := s.places()
+	if len(secure) > 0 {
+		_, _, _ = s.settings.credentials.load() // tells the log if files do not do; they may by the time that somebody connects
+	}
+	for _, at := range slices.Concat(plain, secure) {
 		l, err := lc.Listen(context.Background(), "tcp", at.String())
 		if err != nil {
 			for _, l := range s.listeners {
@@ -143,6 +156,12 @@ func (s *Server) Listen() error {
 	return nil
 }
 
+// places are where clients are served without and with TLS.
+func (s *Server) places() (plain, secure []netip.AddrPort) {
+	m := config.MetalBond{Listen: s.options.Listen, TLS: s.options.TLS}
+	return m.Listeners()
+}
+
 // Addr returns the first bound address, nil before Listen.
 func (s *Server) Addr() net.Addr {
 	if all := s.Addrs(); len(all) > 0 {
@@ -151,7 +170,8 @@ func (s *Server) Addr() net.Addr {
 	return nil
 }
 
-// Addrs returns all bound addresses in the order of ServerOptions.Listen.
+// Addrs returns all bound addresses in the order of ServerOptions.Listen and
+// TLS.Listen.
 func (s *Server) Addrs() []net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,9 +192,11 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := slices.Clone(s.listeners)
 	s.mu.Unlock()
-	for _, l := range listeners {
-		s.options.Log.WithField("address", l.Addr().String()).Info("serving MetalBond")
-		s.waiting.Go(func() { s.accept(ctx, l) })
+	plain, _ := s.places()
+	for i, l := range listeners {
+		secure := i >= len(plain)
+		s.options.Log.WithFields(logrus.Fields{"address": l.Addr().String(), "tls": secure}).Info("serving MetalBond")
+		s.waiting.Go(func() { s.accept(ctx, l, secure) })
 	}
 	s.waiting.Go(func() { s.retry(ctx) })
 	<-ctx.Done()

@@ -3,6 +3,7 @@ package metalbond
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -46,6 +47,7 @@ type session struct {
 	peer      string         // for people
 	address   netip.AddrPort // of the peer
 	toServer  bool           // the peer is a server, we are its client
+	names     []string       // in its certificate; set by meet, nil without TLS
 	party     party
 	offer     uint32               // seconds; the keepalive interval that we wish
 	handshake time.Duration        // limit
@@ -188,6 +190,9 @@ func plain(err error) error {
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
+		if op.Op == "remote error" { // an alert of TLS
+			return fmt.Errorf("the peer says: %w", op.Err)
+		}
 		return op.Err
 	}
 	return err

@@ -73,7 +73,8 @@ func (u *upstream) attempt(ctx context.Context, clock *alarm) (established bool,
 	if err != nil {
 		return false, err
 	}
-	transport, err := newTCPTransport(conn)
+	settings := u.client.current()
+	transport, err := settings.transport(conn, u.name)
 	if err != nil {
 		conn.Close()
 		return false, err
