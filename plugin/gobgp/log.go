@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/sirupsen/logrus"
@@ -15,10 +16,11 @@ import (
 
 // GoBGP tells every step of every session at info, and some failures nowhere
 // else. So this handler gives GoBGP's info a lower level, because the state
-// changes that matter are logged from the events; it keeps errors for who asks
-// whether something failed; it passes on why a session is refused, which GoBGP
-// has no event for where it dialled; and it tells that a session comes up before
-// it carries routes.
+// changes that matter are logged from the events; it lets a warning that a
+// neighbour can cause with each of its routes pass once a minute; it keeps errors
+// for who asks whether something failed; it passes on why a session is refused,
+// which GoBGP has no event for where it dialled; and it tells that a session comes
+// up before it carries routes.
 
 // logHandler writes GoBGP's log to logrus.
 type logHandler struct {
@@ -26,6 +28,7 @@ type logHandler struct {
 	level  *slog.LevelVar // the least severe level that is written unless log says trace; the gobgp API sets it
 	fields logrus.Fields
 	kept   *keptErrors
+	warned *repeats
 	failed func(neighbor netip.Addr, reason string)
 	up     func(neighbor netip.Addr) // nil, or called before a session carries routes
 }
@@ -37,10 +40,45 @@ type keptErrors struct {
 	errors []error // guarded by mu
 }
 
+// routine are warnings of GoBGP that are steps as well: of a session that has
+// gone down and may not come back yet, which is told already.
+var routine = map[string]bool{
+	"Closed an accepted connection": true,
+	"hold timer expired":            true,
+}
+
+// repeats knows which warnings were written lately, and about whom.
+type repeats struct {
+	mu   sync.Mutex
+	last map[string]time.Time // guarded by mu
+}
+
+const (
+	warnedAgain  = time.Minute // when the same is news again
+	mostWarnings = 1000        // that are remembered: strangers can cause them
+)
+
+// news reports whether a warning about a neighbour was not written lately.
+func (r *repeats) news(message string, neighbor any, now time.Time) bool {
+	key := fmt.Sprint(neighbor, " ", message)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.last[key]; ok && now.Sub(at) < warnedAgain {
+		return false
+	}
+	if len(r.last) >= mostWarnings {
+		clear(r.last)
+	}
+	r.last[key] = now
+	return true
+}
+
 // newLogHandler returns a handler that makes info of GoBGP debug of log, and
 // debug, which has a line per route and more, trace.
 func newLogHandler(log logrus.FieldLogger, failed func(netip.Addr, string)) *logHandler {
-	return &logHandler{log: log, level: new(slog.LevelVar), kept: new(keptErrors), failed: failed}
+	return &logHandler{
+		log: log, level: new(slog.LevelVar), kept: new(keptErrors), warned: &repeats{last: make(map[string]time.Time)}, failed: failed,
+	}
 }
 
 func enabled(log logrus.FieldLogger, level logrus.Level) bool {
@@ -107,7 +145,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 			return nil // whoever asked for it will say it
 		}
 		entry.Error(r.Message)
-	case r.Level >= slog.LevelWarn:
+	case r.Level >= slog.LevelWarn && !routine[r.Message] && h.warned.news(r.Message, fields["neighbor"], r.Time):
 		entry.Warn(r.Message)
 	case r.Level >= slog.LevelInfo:
 		entry.Debug(r.Message)

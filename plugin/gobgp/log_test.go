@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus"
@@ -35,6 +36,43 @@ func TestGoBGPLogsOneLevelLower(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"192.0.2.9 notification-sent code 2(open) subcode 2(bad peer as)"}, failed); diff != "" {
 		t.Errorf("failures (-want +got):\n%s", diff)
+	}
+}
+
+func TestNeighborCannotFillTheLogWithWarnings(t *testing.T) {
+	log, hook := test.NewNullLogger()
+	h := newLogHandler(log, nil)
+	begun := time.Unix(1000, 0)
+	warn := func(message, neighbor string, after time.Duration) {
+		r := slog.NewRecord(begun.Add(after), slog.LevelWarn, message, 0)
+		r.AddAttrs(slog.String("Key", neighbor))
+		if err := h.Handle(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for second := range 100 {
+		after := time.Duration(second) * time.Second
+		warn("malformed", "192.0.2.9", after)
+		warn("malformed", "192.0.2.8", after)
+		warn("Closed an accepted connection", "192.0.2.9", after)
+	}
+	warn("prefix limit reached", "192.0.2.9", 0)
+	var got []string
+	for _, e := range hook.AllEntries() {
+		got = append(got, fmt.Sprint(e.Data["neighbor"], " ", e.Message))
+	}
+	want := []string{
+		"192.0.2.9 malformed", "192.0.2.8 malformed", // and again after a minute
+		"192.0.2.9 malformed", "192.0.2.8 malformed", "192.0.2.9 prefix limit reached",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+	for i := range 3 * mostWarnings {
+		warn("malformed", fmt.Sprint(i), 0)
+	}
+	if n := len(h.warned.last); n > mostWarnings {
+		t.Errorf("%d warnings are remembered", n)
 	}
 }
 
