@@ -104,6 +104,26 @@ func (b *Bridge) Ways(c *Comparison, hops []rib.NextHop) (ways []netip.Addr) {
 	return ways
 }
 
+// Hides reports whether BGP would be told of the prefix, once MetalBond is
+// preferred, in such a way that it forgets what it tells itself: with the NLRI of a
+// unicast route, of which the speaker has one best path, and its own comes first.
+// VPN and EVPN routes stand beside each other by their route distinguishers.
+func (b *Bridge) Hides(vni rib.VNI, c *Comparison) bool {
+	v := b.current()
+	n := v.networks[vni]
+	if n == nil || n.family != config.VNIFamilyUnicast || c.Side() != Both {
+		return false
+	}
+	return slices.ContainsFunc(c.MetalBond, func(nh rib.NextHop) bool {
+		path := rib.Path{NextHop: nh, Source: rib.Client, Preference: rib.Native}
+		if reason, _ := v.judgeExport(n, c.Prefix, &path, false); reason != Accepted {
+			return false
+		}
+		reason, _ := b.bgp.withheld(n, c.Prefix, "")
+		return reason == Accepted
+	})
+}
+
 // comparison compares what there is of one prefix.
 func (b *Bridge) comparison(vni rib.VNI, prefer config.Prefer, entry []rib.RouteInfo) (c Comparison, some bool) {
 	native := rib.Native

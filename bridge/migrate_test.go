@@ -241,6 +241,37 @@ func TestDamagedPreferencesAreLoggedAndTheConfigurationCounts(t *testing.T) {
 	}
 }
 
+// A unicast route of our own takes the place of the fabric's in BGP, unless it is
+// refused; then the way back stays open.
+func TestUnicastExportsHideWhatBGPTells(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.VNIs = append(cfg.VNIs, config.VNI{
+		VNI: 100, Family: config.VNIFamilyUnicast, Encapsulation: config.EncapNone, Gateway: addr("2001:db8:f::100"),
+		Import: config.Import{Prefixes: []config.PrefixRule{{Allow: true, Prefix: prefix("0.0.0.0/0"), LE: 32}}},
+		Export: config.Export{Prefixes: []config.PrefixRule{{Prefix: prefix("10.1.0.2/32")}, {Allow: true, Prefix: prefix("0.0.0.0/0"), LE: 32}}},
+	})
+	b := newBridge(t, cfg)
+	c := b.Open(rib.Client, "hypervisor")
+	for _, p := range []string{"10.1.0.1/32", "10.1.0.2/32"} {
+		b.BGP().Import([]Update{say(NLRI{Kind: Unicast, Prefix: prefix(p)}, &Attributes{NextHop: addr("192.0.2.254")})})
+		b.BGP().Import([]Update{say(type5(1, p), vxlanPath(rt(65000, 200)))})
+		announce(t, c, 100, p, "2001:db8:1::1")
+		announce(t, c, 200, p, "2001:db8:1::1")
+	}
+	announce(t, c, 100, "10.1.0.3/32", "2001:db8:1::1") // BGP does not tell of it
+	for vni, want := range map[rib.VNI][]string{100: {"10.1.0.1/32"}, 200: nil} {
+		var got []string
+		for p, x := range comparisons(b, vni, config.PreferMetalBond) {
+			if b.Hides(vni, x) {
+				got = append(got, p.String())
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("vni %d: hidden are %v, want %v", vni, got, want)
+		}
+	}
+}
+
 func TestPreferRefusesWhatItCannotDo(t *testing.T) {
 	cfg := testConfig(t)
 	for i := range cfg.VNIs {

@@ -41,6 +41,7 @@ type planes interface {
 	Compare(rib.VNI, config.Prefer, func(*bridge.Comparison) bool)
 	CompareOne(rib.VNI, netip.Prefix, config.Prefer) (bridge.Comparison, bool)
 	Ways(*bridge.Comparison, []rib.NextHop) []netip.Addr
+	Hides(rib.VNI, *bridge.Comparison) bool
 }
 
 // verifier is what looks into the kernel; *kernel.Kernel is one.
@@ -118,6 +119,7 @@ type comparison struct {
 	told    *pb.ComparedVNI
 	lacking []string // prefixes that the one that is planned for lacks
 	noWay   []string // that would go to this gateway, which has no way on
+	hidden  []string // whose path in BGP would be hidden by our own
 	astray  []string
 	ways    map[netip.Addr]bool // where packets would go
 	settled time.Time           // until when the kernel may still catch up
@@ -257,6 +259,9 @@ func (c *comparison) count(x *bridge.Comparison, problem error) {
 	}
 	for _, a := range ways {
 		c.ways[a] = true
+	}
+	if c.planned == config.PreferMetalBond && c.Bridge.Hides(c.vni, x) {
+		c.hidden = append(c.hidden, p)
 	}
 }
 

@@ -81,6 +81,10 @@ func (f *finder) prefixes() {
 	case f.switching() && t.GetChanges() == 0:
 		f.add(note, "prefixes", "no next hop would change: no prefix is told of by both, or both say the same")
 	}
+	if n := len(f.hidden); n > 0 {
+		f.add(blocking, "prefixes", "%s would go to BGP as unicast, and hide there what BGP tells of them, so that no rollback finds it again: refuse them in export.prefixes until the migration is over (%s)",
+			plural(n, "prefix", "prefixes"), some(f.hidden))
+	}
 	if n := len(f.lacking); n > 0 {
 		level := note
 		if f.complete {

@@ -60,6 +60,8 @@ func (f *fakePlanes) Ways(_ *bridge.Comparison, hops []rib.NextHop) (ways []neti
 	return ways
 }
 
+func (f *fakePlanes) Hides(rib.VNI, *bridge.Comparison) bool { return false }
+
 // fakeKernel does not get beyond some prefixes once MetalBond is preferred.
 type fakeKernel struct {
 	planes      *fakePlanes
