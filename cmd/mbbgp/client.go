@@ -48,7 +48,8 @@ const clientExample = `  mbbgp client --server [2001:db8::a]:4711 --subscribe 10
   mbbgp client -s a.example:4711 -s b.example:4711 --subscribe 100,200 --json
   mbbgp client -s [::1]:4711 --announce 100#10.0.1.0/24#2001:db8::1 \
                --announce 100#192.0.2.7/32@2001:db8::1#nat#1024#2047
-  mbbgp client -s [::1]:4711 --install-routes 100#1100 --tun overlay`
+  mbbgp client -s [::1]:4711 --install-routes 100#1100 --tun overlay
+  mbbgp client -s metalbond.example:4711 --tls-ca ca.crt --tls-certificate hv1.crt --tls-key hv1.key 100`
 
 // clientFlags are those that only a client has.
 type clientFlags struct {
@@ -57,6 +58,7 @@ type clientFlags struct {
 	subscribe []uint
 	announce  []string
 	install   *installFlags
+	tls       *tlsFlags
 	json      bool
 }
 
@@ -79,6 +81,7 @@ func clientCommand() *cobra.Command {
 		return pflag.NormalizedName(name)
 	})
 	f.install = addInstallFlags(c)
+	f.tls = addClientTLSFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, vnis, err := f.config(args)
 		if err != nil {
@@ -110,6 +113,10 @@ func (f *clientFlags) config(args []string) (*config.Config, []rib.VNI, error) {
 			return nil, nil, err
 		}
 		cfg.MetalBond.Servers = append(cfg.MetalBond.Servers, server)
+	}
+	var err error
+	if cfg.MetalBond.ServerTLS, err = f.tls.client(); err != nil {
+		return nil, nil, err
 	}
 	if err := f.install.configure(cfg); err != nil {
 		return nil, nil, err

@@ -18,7 +18,8 @@ It takes the flags of metalbond's and of rustbond's server and can stand in for
 either. It needs no configuration file.`,
 		Example: `  mbbgp server
   mbbgp server --listen [::1]:4711 --http [::1]:4712
-  mbbgp server -l 0.0.0.0:4711 --keepalive 3 --verbose`,
+  mbbgp server -l 0.0.0.0:4711 --keepalive 3 --verbose
+  mbbgp server --tls-certificate server.crt --tls-key server.key --tls-ca clients.crt`,
 		Args: cobra.NoArgs,
 	}
 	listen := c.Flags().StringArrayP("listen", "l", []string{"[::]:4711"}, "serve clients on `ADDRESS`; may be given more than once")
@@ -28,7 +29,7 @@ either. It needs no configuration file.`,
 		}
 		return pflag.NormalizedName(name)
 	})
-	plain := addPlainFlags(c)
+	plain, secure := addPlainFlags(c), addServerTLSFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		signal.Ignore(syscall.SIGPIPE) // who reads the log may end before us
 		cfg := plain.config()
@@ -38,6 +39,10 @@ either. It needs no configuration file.`,
 				return err
 			}
 			cfg.MetalBond.Listen = append(cfg.MetalBond.Listen, address)
+		}
+		var err error
+		if cfg.MetalBond.TLS, err = secure.server(); err != nil {
+			return err
 		}
 		log, err := plain.log.logger(cfg.Log, c.ErrOrStderr())
 		if err != nil {
