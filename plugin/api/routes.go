@@ -174,12 +174,11 @@ func (d *destination) key() string {
 
 func vniText(vni rib.VNI) string { return strconv.FormatUint(uint64(vni), 10) }
 
-// yamlAddress quotes an address that would be something else without quotes:
-// "::1" begins like a mapping, "1::" ends like one.
+// yamlAddress quotes an address that would be a key without quotes, as "1::".
 func yamlAddress(a netip.Addr) string {
 	text := a.String()
-	if text[0] == ':' || text[len(text)-1] == ':' {
-		return strconv.Quote(text)
+	if text[len(text)-1] == ':' {
+		return "'" + text + "'"
 	}
 	return text
 }
