@@ -152,6 +152,7 @@ func TestPageFindsTheBridgeAgain(t *testing.T) {
 	b.shows("#found-note", "No route.")
 	f.bridge.Kill()
 	b.shows("#connection", "disconnected, trying again; as of", "ago")
+	b.shows("#verdict-title", "The bridge does not answer")
 	b.shows("#sessions", "[2001:db8::a]:") // as it was
 	b.shoot("disconnected")
 	f.bridge = f.node.Bridge(bridgeConfig)
@@ -159,6 +160,7 @@ func TestPageFindsTheBridgeAgain(t *testing.T) {
 	f.a.Do("announce 200#10.1.0.7/32#2001:db8::a")
 	b.shows("#connection", "live, as of")
 	b.shows("#log", "the bridge was started anew")
+	b.hides("#verdict-title", "answer")
 	b.shows("#found", "10.1.0.7/32")
 
 	t.Log("a bridge that says nothing is not taken for one that has nothing to say")

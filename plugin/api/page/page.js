@@ -218,10 +218,7 @@ function drawVerdict() {
   if (!status.ready) [mark, words] = ["bad", "Not ready"];
   else if (rows.some((p) => p.down)) [mark, words] = ["bad", `Ready, with ${counted(total, "problem")}`];
   else if (rows.length) [mark, words] = ["warn", `Ready, with ${counted(total, "remark")}`];
-  $("verdict").dataset.mark = mark;
-  if ($("verdict-title").textContent !== words) $("verdict-title").textContent = words;
-  $("verdict-title").dataset.mark = mark;
-  document.title = `${mark === "ok" ? "" : `${words} \u2013 `}mbbgp ${location.host}`;
+  headline(mark, words);
   const items = rows.map((p) =>
     element("li", { "data-mark": p.down ? "bad" : "warn" }, element("span", {}, element("b", {}, p.text), p.detail ? `: ${p.detail}` : "")));
   if (total > rows.length) items.push(element("li", { "data-mark": "idle" }, `and ${number(total - rows.length)} more`));
@@ -242,6 +239,14 @@ function drawVerdict() {
     ["running for", status.started && age((now - Date.parse(status.started)) / 1000)],
   ]);
   $("program").textContent = `mbbgp ${status.version}`;
+}
+
+// headline is the page in two words, for its top and its tab.
+function headline(mark, words) {
+  $("verdict").dataset.mark = mark;
+  if ($("verdict-title").textContent !== words) $("verdict-title").textContent = words;
+  $("verdict-title").dataset.mark = mark;
+  document.title = `${mark === "ok" ? "" : `${words} \u2013 `}mbbgp ${location.host}`;
 }
 
 function figures(list) {
@@ -293,6 +298,7 @@ function drawConnection() {
   else if (old) words = `disconnected, trying again; as of ${clock(now)}, ${age(late / 1000)} ago`;
   $("connection").textContent = words;
   $("connection").dataset.mark = old ? (heard === 0 && source ? "idle" : "bad") : "ok";
+  if (old && heard) headline("bad", "The bridge does not answer");
   document.body.classList.toggle("old", old && heard > 0);
 }
 
