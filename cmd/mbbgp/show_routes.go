@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"mbbgp/plugin/api"
 	pb "mbbgp/plugin/api/v1"
@@ -25,7 +24,7 @@ func showRoutesCommand() *cobra.Command {
 		Short: "Show the MetalBond table",
 		Long: `Show every next hop of the MetalBond table with everybody who announces it and
 the preference in brackets. Clients see those of the highest preference, which
-have a "*".
+have a "*". Lists of up to 10000 lines are sorted.
 
 With --watch it is told first what clients see, a line for each prefix, and then
 each prefix that changes. A lost connection is made again, and only what has
@@ -104,7 +103,8 @@ func listRoutes(c *cobra.Command, a *asking, question *pb.ListRoutesRequest) err
 			return a.failed(err)
 		}
 		for _, r := range answer.GetRoutes() {
-			out.add(r, star(r.GetVisible()), fmt.Sprint(r.GetVni()), r.GetPrefix(), hopText(r.GetNextHop()), claimsText(r.GetClaims()))
+			out.add(r, rowKey{vni: r.GetVni(), prefix: prefixOf(r)},
+				star(r.GetVisible()), fmt.Sprint(r.GetVni()), r.GetPrefix(), hopText(r.GetNextHop()), claimsText(r.GetClaims()))
 		}
 		if err := out.flush(); err != nil {
 			return err
@@ -240,68 +240,4 @@ func inside(prefix string, outer netip.Prefix) bool {
 	}
 	p, err := netip.ParsePrefix(prefix)
 	return err == nil && outer.Contains(p.Addr()) && p.Bits() >= outer.Bits()
-}
-
-// rows writes a long list as it comes: aligned by the widest values so far, or
-// as a JSON array.
-type rows struct {
-	out    io.Writer
-	json   bool
-	heads  []string
-	widths []int
-	lines  [][]string // not written yet
-	text   bytes.Buffer
-	count  int
-}
-
-func newRows(out io.Writer, asJSON bool, heads ...string) *rows {
-	return &rows{out: out, json: asJSON, heads: heads, widths: make([]int, len(heads))}
-}
-
-func (r *rows) add(m proto.Message, values ...string) {
-	r.count++
-	if !r.json {
-		r.lines = append(r.lines, values)
-		return
-	}
-	separator := ",\n  "
-	if r.count == 1 {
-		separator = "[\n  "
-	}
-	r.text.WriteString(separator)
-	r.text.Write(api.JSON(m))
-}
-
-// flush writes what was added, the heads before the first line.
-func (r *rows) flush() error {
-	if r.heads != nil && len(r.lines) > 0 {
-		r.lines = append([][]string{r.heads}, r.lines...)
-		r.heads = nil
-	}
-	for _, line := range r.lines {
-		for i, value := range line {
-			r.widths[i] = max(r.widths[i], len(value))
-		}
-	}
-	const gap = "  "
-	for _, line := range r.lines {
-		last := len(line) - 1
-		for i, value := range line[:last] {
-			printf(&r.text, "%-*s%s", r.widths[i], value, gap)
-		}
-		r.text.WriteString(line[last] + "\n")
-	}
-	r.lines = r.lines[:0]
-	_, err := r.text.WriteTo(r.out)
-	return err
-}
-
-func (r *rows) end() error {
-	switch {
-	case r.json && r.count == 0:
-		r.text.WriteString("[]\n")
-	case r.json:
-		r.text.WriteString("\n]\n")
-	}
-	return r.flush()
 }

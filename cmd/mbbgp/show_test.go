@@ -153,28 +153,6 @@ bgp        external  192.0.2.9            active       -      0       0     0   
 	}
 }
 
-func TestLongListIsAlignedAsItComes(t *testing.T) {
-	const want = `   VNI  PREFIX
-*  7    10.0.0.0/8
-   200  10.1.0.0/16
-*  4294967295  10.2.0.0/16
-*  8           10.3.0.0/16
-`
-	var got strings.Builder
-	r := newRows(&got, false, "", "VNI", "PREFIX")
-	for i, line := range [][]string{{"*", "7", "10.0.0.0/8"}, {"", "200", "10.1.0.0/16"}, {"*", "4294967295", "10.2.0.0/16"}, {"*", "8", "10.3.0.0/16"}} {
-		r.add(&pb.Route{}, line...)
-		if i%2 == 1 {
-			if err := r.flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := r.end(); err != nil || got.String() != want {
-		t.Errorf("%v\n%s", err, cmp.Diff(want, got.String()))
-	}
-}
-
 func TestJSONHasEveryFieldByItsName(t *testing.T) {
 	med := uint32(0)
 	for _, row := range []struct {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"io"
+	"net/netip"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"mbbgp/plugin/api"
+)
+
+// mostSorted is how long a list may be to be sorted. A longer one is written as
+// it comes: nobody reads it, and who searches it should not wait.
+const mostSorted = 10_000
+
+// rows writes a long list: aligned by the widest values so far, or as a JSON
+// array.
+type rows struct {
+	out     io.Writer
+	sorted  int // lines of a list at most that is sorted
+	json    bool
+	heads   []string
+	widths  []int
+	waiting []row // not written yet
+	text    bytes.Buffer
+	count   int
+	written bool // something was
+}
+
+// row is a line, or an element of the array.
+type row struct {
+	rowKey
+	values []string
+	json   []byte
+}
+
+// rowKey is what rows are sorted by.
+type rowKey struct {
+	vni    uint32
+	prefix netip.Prefix
+	route  string
+}
+
+// prefixOf returns the prefix of a message, an invalid one if it has none.
+func prefixOf(m interface{ GetPrefix() string }) netip.Prefix {
+	p, _ := netip.ParsePrefix(m.GetPrefix()) // a flow specification need not have one
+	return p
+}
+
+func newRows(out io.Writer, asJSON bool, heads ...string) *rows {
+	return &rows{out: out, sorted: mostSorted, json: asJSON, heads: heads, widths: make([]int, len(heads))}
+}
+
+func (r *rows) add(m proto.Message, key rowKey, values ...string) {
+	r.count++
+	x := row{rowKey: key, values: values}
+	if r.json {
+		x.json, x.values = api.JSON(m), nil
+	}
+	r.waiting = append(r.waiting, x)
+}
+
+// flush writes what was added if the list is too long to be sorted.
+func (r *rows) flush() error {
+	if r.count <= r.sorted {
+		return nil
+	}
+	return r.write()
+}
+
+// end writes the rest.
+func (r *rows) end() error {
+	if r.count <= r.sorted {
+		slices.SortStableFunc(r.waiting, func(a, b row) int {
+			return cmp.Or(cmp.Compare(a.vni, b.vni), a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), cmp.Compare(a.route, b.route))
+		})
+	}
+	if err := r.write(); err != nil {
+		return err
+	}
+	switch {
+	case r.json && r.count == 0:
+		r.text.WriteString("[]\n")
+	case r.json:
+		r.text.WriteString("\n]\n")
+	}
+	_, err := r.text.WriteTo(r.out)
+	return err
+}
+
+func (r *rows) write() error {
+	if r.json {
+		r.writeJSON()
+	} else {
+		r.writeLines()
+	}
+	r.waiting = r.waiting[:0]
+	_, err := r.text.WriteTo(r.out)
+	return err
+}
+
+func (r *rows) writeJSON() {
+	for _, x := range r.waiting {
+		separator := ",\n  "
+		if !r.written {
+			separator, r.written = "[\n  ", true
+		}
+		r.text.WriteString(separator)
+		r.text.Write(x.json)
+	}
+}
+
+// writeLines writes the heads before the first line.
+func (r *rows) writeLines() {
+	if !r.written && len(r.waiting) > 0 {
+		r.waiting, r.written = slices.Insert(r.waiting, 0, row{values: r.heads}), true
+	}
+	for _, x := range r.waiting {
+		for i, value := range x.values {
+			r.widths[i] = max(r.widths[i], len(value))
+		}
+	}
+	const gap = "  "
+	for _, x := range r.waiting {
+		last := len(x.values) - 1
+		for i, value := range x.values[:last] {
+			printf(&r.text, "%-*s%s", r.widths[i], value, gap)
+		}
+		r.text.WriteString(x.values[last] + "\n")
+	}
+}
