@@ -55,7 +55,7 @@ func newStatusPage(state *State) *statusPage {
 		board:     board{state: state},
 		streams:   make(chan struct{}, maxReaders),
 		searching: make(chan struct{}, maxSearches),
-		patience:  2 * time.Second,
+		patience:  5 * time.Second,
 		ended:     make(chan struct{}),
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/sirupsen/logrus"
 
 	"mbbgp/plugin/api"
@@ -201,6 +203,38 @@ func TestPageFitsAnyWidthInBothSchemes(t *testing.T) {
 	}
 	if colours["light"] == colours["dark"] {
 		t.Errorf("light and dark are both %s", colours["light"])
+	}
+}
+
+func TestPageWorksWithoutMouseAndSight(t *testing.T) {
+	b := open(t, nil, serve(t, bad()))
+	b.wide(1280)
+	b.shows("#found", "10.1.0.7/32")
+	b.do(chromedp.KeyEvent(kb.Tab))
+	b.until(`document.activeElement.className === "skip" && document.activeElement.getBoundingClientRect().left >= 0`)
+	for _, want := range []string{"q", "vni"} {
+		for range 20 {
+			if value[string](b, "document.activeElement.id") == want {
+				break
+			}
+			b.do(chromedp.KeyEvent(kb.Tab))
+		}
+		b.until(`document.activeElement.id === "` + want + `" && getComputedStyle(document.activeElement).outlineStyle === "solid"`)
+	}
+	for what, expression := range map[string]string{
+		"inputs without label":             `[...document.querySelectorAll("input")].filter((e) => !e.labels.length)`,
+		"tables without name":              `[...document.querySelectorAll("table")].filter((e) => !document.getElementById(e.getAttribute("aria-labelledby")))`,
+		"tables that are none to a reader": `[...document.querySelectorAll("table")].filter((e) => e.role !== "table" || [...e.querySelectorAll("td")].some((d) => d.role !== "cell"))`,
+		"buttons without name":             `[...document.querySelectorAll("button")].filter((e) => !(e.ariaLabel || e.textContent))`,
+		"names that are given twice":       `[...document.querySelectorAll("[id]")].filter((e) => document.querySelectorAll("#" + e.id).length > 1)`,
+		"states by colour only":            `[...document.querySelectorAll("[data-mark]")].filter((e) => e.checkVisibility() && e.id !== "verdict" && (!e.textContent.trim() || getComputedStyle(e, "::before").content === "none"))`,
+	} {
+		if list := value[[]string](b, "("+expression+").map((e) => e.outerHTML.slice(0, 100))"); len(list) > 0 {
+			t.Errorf("%s: %q", what, list)
+		}
+	}
+	if live := value[string](b, `document.querySelector("#verdict-title").ariaLive + " " + document.querySelector("#connection").role + " " + document.querySelector("#log").role`); live != "polite status log" {
+		t.Errorf("what is read out when it changes: %s", live)
 	}
 }
 

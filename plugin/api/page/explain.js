@@ -25,6 +25,7 @@ function explanation(e) {
   const say = (words, mark) => parts.push(element("p", { "data-mark": mark }, words));
   if (!e.configured) say("The VNI is not in the configuration, so BGP has no part in it.", "warn");
   if (e.notAsked) say("No hypervisor reads the VNI, so neighbors with route target constraint are not asked for its routes.", "warn");
+  if (e.prefer === "bgp") say("The VNI prefers BGP: what MetalBond says of a prefix stands by as long as BGP tells of it.", "idle");
   if (e.originated) say(`The VNI originates it toward hypervisors: ${originated(e.originated)}.`, e.originated.present ? "ok" : "bad");
   if (e.aggregate) say(`It is an aggregate of the VNI: ${e.aggregate.exported ? "exported" : "not exported"}, ${counted(e.aggregate.contributors, "prefix", "es")} inside it.`, "idle");
   parts.push(element("h3", {}, "MetalBond"));

@@ -74,7 +74,7 @@ const tables = {
   ]),
   vnis: new Table("vnis", (v) => v.vni, [
     (v) => vniLink(v),
-    (v) => (v.configured ? `${v.family}/${v.encapsulation}` : "MetalBond only"),
+    (v) => ({ lines: [v.configured ? `${v.family}/${v.encapsulation}` : "MetalBond only", v.prefer === "bgp" ? "prefers BGP" : ""].filter(Boolean) }),
     (v) => mono(v.gateway),
     (v) => number(v.prefixes),
     (v) => number(v.nextHops),
