@@ -91,6 +91,7 @@ func (l *lines) of(peer string) (texts []string) {
 // scene is a server and two healthy sessions: one announces, one is subscribed.
 type scene struct {
 	server     *metalbond.Server
+	address    string // of the server
 	table      *rib.Table
 	log        *lines
 	announcer  *peer
@@ -138,6 +139,14 @@ func newScene(t *testing.T, options metalbond.ServerOptions) *scene {
 		goleak.VerifyNone(t)
 	})
 
+	s.address = s.server.Addr().String()
+	s.populate(t)
+	return s
+}
+
+// populate adds the healthy sessions.
+func (s *scene) populate(t *testing.T) {
+	t.Helper()
 	s.announcer = s.dial(t).establish(t, hello(10))
 	s.announcer.live(10*time.Second, func(byte, []byte) {})
 	s.subscriber = s.dial(t).establish(t, hello(10))
@@ -151,7 +160,6 @@ func newScene(t *testing.T, options metalbond.ServerOptions) *scene {
 		}
 	})
 	s.exchange(t, false)
-	return s
 }
 
 // healthy is where the routes of healthy sessions point to.
@@ -219,7 +227,7 @@ type peer struct {
 
 func (s *scene) dial(t *testing.T) *peer {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", s.server.Addr().String(), patience)
+	conn, err := net.DialTimeout("tcp", s.address, patience)
 	if err != nil {
 		t.Fatal(err)
 	}

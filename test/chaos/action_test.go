@@ -109,35 +109,54 @@ func prefixes(formats ...string) (list []string) {
 	return list
 }
 
+// manyPrefixes are hosts that a hypervisor announces and withdraws at once.
+var manyPrefixes = func() (list []string) {
+	for i := range 300 {
+		list = append(list, fmt.Sprintf("10.7.%d.%d/32", i/100, i%100))
+	}
+	return list
+}()
+
+// voice is what announces prefixes.
+type voice interface {
+	announce(prefixes ...string)
+	withdraw(prefixes ...string)
+}
+
 // announce lets a hypervisor or the fabric announce what it has not, and
 // withdraw what it has, of some prefixes.
 func (w *world) announce(rnd *rand.Rand, p *part) action {
-	pool, announced := hypervisorPrefixes, map[string]bool(nil)
-	var say, unsay func(prefix string)
-	if p == &w.fabric.part {
-		pool, announced = fabricPrefixes, w.fabric.announced
-		say, unsay = func(x string) { w.fabric.announce(x) }, func(x string) { w.fabric.withdraw(x) }
-	}
+	var some []string
+	pool, announced, who := fabricPrefixes, w.fabric.announced, func() voice { return w.fabric }
 	for _, h := range w.hypervisors {
 		if p == &h.part {
-			announced = h.announced
-			say, unsay = func(x string) { h.announce(x) }, func(x string) { h.withdraw(x) }
+			pool, announced, who = hypervisorPrefixes, h.announced, func() voice { return h }
 		}
 	}
-	var some []string
-	for range 1 + rnd.IntN(6) {
-		some = append(some, pick(rnd, pool))
+	what := "its many prefixes"
+	if p == &w.fabric.part || rnd.IntN(4) > 0 {
+		for range 1 + rnd.IntN(6) {
+			some = append(some, pick(rnd, pool))
+		}
+		slices.Sort(some)
+		some = slices.Compact(some)
+		what = fmt.Sprint(some)
+	} else {
+		some = manyPrefixes
 	}
-	return action{fmt.Sprintf("%s changes %v", p.name, some), func() {
+	return action{p.name + " changes " + what, func() {
+		var more, less []string
 		for _, x := range some {
 			if announced[x] {
 				delete(announced, x)
-				unsay(x)
+				less = append(less, x)
 			} else {
 				announced[x] = true
-				say(x)
+				more = append(more, x)
 			}
 		}
+		who().withdraw(less...)
+		who().announce(more...)
 	}}
 }
 

@@ -19,8 +19,7 @@ type hypervisor struct {
 
 // client is the program of a hypervisor.
 type client interface {
-	announce(prefix string)
-	withdraw(prefix string)
+	voice
 	routes() ([]string, error) // of others
 	heard() int                // updates so far, 0 if it does not tell
 }
@@ -53,27 +52,30 @@ func (w *world) startStock(h *hypervisor) {
 	c := &stockClient{h.node.Hypervisor("-quiet", "-keepalive", "1"), h, make(map[string]bool)}
 	h.client, h.process = c, c.Process
 	c.Do("subscribe %d", vni)
-	for prefix := range h.announced {
-		c.announce(prefix)
-	}
+	c.announce(sorted(h.announced)...)
 	for _, s := range w.servers {
 		c.Do("connect %s", s.address)
 	}
 }
 
-func (c *stockClient) announce(prefix string) {
-	c.spoke[prefix] = true
-	c.tell("announce", prefix)
+func (c *stockClient) announce(prefixes ...string) {
+	for _, prefix := range prefixes {
+		c.spoke[prefix] = true
+	}
+	c.tell("announce", prefixes)
 }
 
-func (c *stockClient) withdraw(prefix string) { c.tell("withdraw", prefix) }
+func (c *stockClient) withdraw(prefixes ...string) { c.tell("withdraw", prefixes) }
 
 // tell lets the library tell its servers. If a session is not up it fails, and
 // has told some of the others; then the client starts anew.
-func (c *stockClient) tell(command, prefix string) {
-	if err := c.Try("%s %s", command, c.h.route(prefix)); err != nil {
-		c.Kill()
-		c.h.start()
+func (c *stockClient) tell(command string, prefixes []string) {
+	for _, prefix := range prefixes {
+		if err := c.Try("%s %s", command, c.h.route(prefix)); err != nil {
+			c.Kill()
+			c.h.start()
+			return
+		}
 	}
 }
 
@@ -106,13 +108,15 @@ func (w *world) startOurs(h *hypervisor) {
 	h.client, h.process = c, c.Process
 }
 
-func (c *ourClient) announce(string) {
-	c.h.process.Kill()
-	c.restart()
+func (c *ourClient) announce(prefixes ...string) {
+	if len(prefixes) > 0 {
+		c.h.process.Kill()
+		c.restart()
+	}
 }
 
-func (c *ourClient) withdraw(prefix string) { c.announce(prefix) }
-func (c *ourClient) heard() int             { return 0 }
+func (c *ourClient) withdraw(prefixes ...string) { c.announce(prefixes...) }
+func (c *ourClient) heard() int                  { return 0 }
 
 func (c *ourClient) routes() ([]string, error) {
 	list, err := c.Routes()

@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
+
+// hostLength is what ip leaves out.
+var hostLength = map[string]string{"-4": "/32", "-6": "/128"}
 
 // kernel returns the routes of the bridge's table: PREFIX [SEGMENT...].
 func (b *bridge) kernel() (list []string, err error) {
@@ -31,6 +35,9 @@ func (b *bridge) kernel() (list []string, err error) {
 				segments = append(segments, h.Segs...)
 			}
 			slices.Sort(segments)
+			if !strings.Contains(r.Dst, "/") {
+				r.Dst += hostLength[family]
+			}
 			list = append(list, fmt.Sprint(r.Dst, " ", segments))
 		}
 	}

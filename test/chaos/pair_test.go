@@ -53,15 +53,9 @@ func TestPairKeepsWhatALivingPathOffers(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, s)
 			for i, h := range w.hypervisors[:2] {
-				for _, prefix := range []string{fmt.Sprintf("10.1.%d.0/24", i+1), fmt.Sprintf("fd00:1:%d::/64", i+1)} {
-					h.announced[prefix] = true
-					h.announce(prefix)
-				}
+				say(h, h.announced, fmt.Sprintf("10.1.%d.0/24", i+1), fmt.Sprintf("fd00:1:%d::/64", i+1))
 			}
-			for _, prefix := range []string{"10.9.1.0/24", "fd00:9:1::/64"} {
-				w.fabric.announced[prefix] = true
-				w.fabric.announce(prefix)
-			}
+			say(w.fabric, w.fabric.announced, "10.9.1.0/24", "fd00:9:1::/64")
 			w.check()
 			victims := []*part{&w.servers[0].part, &w.bridges[0].part}
 			if *page != "" {
@@ -78,6 +72,14 @@ func TestPairKeepsWhatALivingPathOffers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// say lets a part announce prefixes.
+func say(v voice, announced map[string]bool, prefixes ...string) {
+	for _, p := range prefixes {
+		announced[p] = true
+	}
+	v.announce(prefixes...)
 }
 
 const pageHead = `# Convergence of pairs

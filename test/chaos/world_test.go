@@ -86,8 +86,7 @@ type fabric struct {
 
 // speaker is a BGP speaker of either kind.
 type speaker interface {
-	announce(prefix string)
-	withdraw(prefix string)
+	voice
 	paths() ([]string, error) // NEIGHBOUR PREFIX
 	heard() int               // updates so far, 0 if it does not tell
 }
@@ -223,9 +222,7 @@ func (w *world) addFabric(l *lab.Lab, frr bool) {
 		f.start = func() {
 			s := f.node.Speaker(fabricAS, fabric4, "10.0.0.1=65001,10.0.0.2=65002")
 			f.speaker, f.process = gobgpSpeaker{s}, s.Process
-			for _, prefix := range sorted(f.announced) {
-				f.announce(prefix)
-			}
+			f.announce(sorted(f.announced)...)
 		}
 		f.start()
 	}
@@ -237,11 +234,17 @@ type gobgpSpeaker struct{ *lab.Speaker }
 
 const rd = fabric4 + ":7"
 
-func (s gobgpSpeaker) announce(prefix string) {
-	s.Do("announce %s %s %d %s 65000:200 02:00:00:00:00:09", rd, prefix, vni, fabric4)
+func (s gobgpSpeaker) announce(prefixes ...string) {
+	for _, prefix := range prefixes {
+		s.Do("announce %s %s %d %s 65000:200 02:00:00:00:00:09", rd, prefix, vni, fabric4)
+	}
 }
 
-func (s gobgpSpeaker) withdraw(prefix string) { s.Do("withdraw %s %s", rd, prefix) }
+func (s gobgpSpeaker) withdraw(prefixes ...string) {
+	for _, prefix := range prefixes {
+		s.Do("withdraw %s %s", rd, prefix)
+	}
+}
 
 func (s gobgpSpeaker) paths() (list []string, err error) {
 	for _, p := range s.Paths() {
@@ -255,12 +258,14 @@ func (s gobgpSpeaker) heard() int { return s.Heard() }
 // frrSpeaker announces what its VRF has addresses of.
 type frrSpeaker struct{ *lab.FRR }
 
-func (f *frrSpeaker) announce(prefix string) { f.address("add", prefix) }
-func (f *frrSpeaker) withdraw(prefix string) { f.address("del", prefix) }
+func (f *frrSpeaker) announce(prefixes ...string) { f.address("add", prefixes) }
+func (f *frrSpeaker) withdraw(prefixes ...string) { f.address("del", prefixes) }
 
-func (f *frrSpeaker) address(command, prefix string) {
-	p := netip.MustParsePrefix(prefix)
-	f.Run("ip", "-n", "red", "address", command, netip.PrefixFrom(p.Addr().Next(), p.Bits()).String(), "dev", "c0")
+func (f *frrSpeaker) address(command string, prefixes []string) {
+	for _, prefix := range prefixes {
+		p := netip.MustParsePrefix(prefix)
+		f.Run("ip", "-n", "red", "address", command, netip.PrefixFrom(p.Addr().Next(), p.Bits()).String(), "dev", "c0")
+	}
 }
 
 func (f *frrSpeaker) paths() (list []string, err error) {

@@ -64,3 +64,12 @@ func kernel(flags []string, probe string) ([]string, error) {
 	}
 	return []string{guest}, nil
 }
+
+// NeedGuest skips a test that does to the machine what only a virtual one may
+// suffer.
+func NeedGuest(t testing.TB) {
+	t.Helper()
+	if os.Getenv(guestVar) == "" {
+		t.Skip("needs a machine of its own, and this one's kernel serves the other tests")
+	}
+}
