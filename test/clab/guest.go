@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 )
 
 // guestVar is set in the virtual machine.
@@ -48,8 +50,14 @@ func (l *lab) runInGuest(program string, args []string) (status int, err error) 
 			return 1, err
 		}
 	}
-	cmd := exec.Command(filepath.Join(root, "test/guest"),
-		append([]string{self, "-mbbgp", program, "run", l.file}, args...)...)
+	// The virtual machine ends with this process, however that ends. The kernel
+	// looks at the thread.
+	runtime.LockOSThread()
+	cmd := exec.Command("unshare", append([]string{
+		"--pid", "--mount-proc", "--fork", "--kill-child",
+		filepath.Join(root, "test/guest"), self, "-mbbgp", program, "run", l.file,
+	}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), guestVar+"=yes")
 	return finish(cmd)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -235,10 +236,7 @@ func (l *lab) connect() error {
 		pids[name] = pid
 	}
 	for _, k := range l.Topology.Links {
-		a, b, mtu := k.Endpoints[0], k.Endpoints[1], k.MTU
-		if mtu == 0 {
-			mtu = defaultMTU
-		}
+		a, b, mtu := k.Endpoints[0], k.Endpoints[1], cmp.Or(k.MTU, defaultMTU)
 		fmt.Fprintf(&links, "link add name %s mtu %d netns %d type veth peer name %s mtu %d netns %d\n",
 			a.Interface, mtu, pids[a.Node], b.Interface, mtu, pids[b.Node])
 		for _, e := range k.Endpoints {
@@ -259,6 +257,7 @@ func (l *lab) connect() error {
 	return nil
 }
 
+// batch runs an "ip -batch -" with lines of commands.
 func batch(cmd *exec.Cmd, lines string) error {
 	cmd.Stdin = strings.NewReader(lines)
 	if out, err := cmd.CombinedOutput(); err != nil {

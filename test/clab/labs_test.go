@@ -30,38 +30,29 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// runner builds this program and mbbgp, and returns a function that prepares
-// commands of it.
-func runner(t *testing.T) (state string, prepare func(args ...string) *exec.Cmd) {
+// runner builds this program and returns the folder in which it keeps labs, and
+// a function that prepares commands of it. Its mbbgp is a program of that path.
+func runner(t *testing.T, mbbgp string) (state string, prepare func(args ...string) *exec.Cmd) {
 	t.Helper()
 	dir := t.TempDir()
 	state = filepath.Join(dir, "state")
-	clab, mbbgp := filepath.Join(dir, "clab"), filepath.Join(dir, "mbbgp")
+	clab := filepath.Join(dir, "clab")
 	if out, err := exec.Command("go", "build", "-o", clab, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := build(mbbgp); err != nil {
-		t.Fatal(err)
-	}
 	return state, func(args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), clab, append([]string{"-state", state, "-mbbgp", mbbgp}, args...)...)
-		// Not a kill at once: what it has started ends with it, a guest as well.
-		cmd.WaitDelay = time.Minute
-		return cmd
+		return exec.CommandContext(t.Context(), clab, append([]string{"-state", state, "-mbbgp", mbbgp}, args...)...)
 	}
 }
 
-// left returns what is left of labs: files, and processes in their namespaces.
+// left returns what is left of a lab: its folder, and processes in its
+// namespaces.
 func left(t *testing.T, state, name string) (list []string) {
 	t.Helper()
-	files, err := os.ReadDir(state)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		list = append(list, f.Name())
-	}
 	l := &lab{state: filepath.Join(state, name)}
+	if _, err := os.Stat(l.state); !errors.Is(err, os.ErrNotExist) {
+		list = append(list, l.state)
+	}
 	for _, pid := range l.processes() {
 		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		list = append(list, fmt.Sprintf("process %d: %s", pid, bytes.ReplaceAll(command, []byte{0}, []byte(" "))))
@@ -72,11 +63,16 @@ func left(t *testing.T, state, name string) (list []string) {
 // Every lab comes up, does what its README says, and goes down, in the machine's
 // own kernel or in that of a virtual machine (test/guest).
 func TestLabs(t *testing.T) {
-	need(t, "ip", "nsenter", "vtysh", "ping", "qemu-system-x86_64", "busybox")
-	state, clab := runner(t)
+	need(t, "ip", "nsenter", "vtysh", "ping", "nft", "prometheus", "qemu-system-x86_64", "busybox")
+	mbbgp := filepath.Join(t.TempDir(), "mbbgp")
+	if err := build(mbbgp); err != nil {
+		t.Fatal(err)
+	}
+	state, clab := runner(t, mbbgp)
 	for _, file := range topologies(t) {
 		name := strings.TrimSuffix(filepath.Base(file), ".clab.yml")
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			begin := time.Now()
 			out, err := clab("run", name).CombinedOutput()
 			t.Logf("%s after %s", name, time.Since(begin).Round(time.Second))
@@ -119,7 +115,7 @@ func writeLab(t *testing.T, topology string) string {
 
 func TestNodesAreMachinesOfTheirOwn(t *testing.T) {
 	need(t, "ip", "nsenter", "ping")
-	state, clab := runner(t)
+	state, clab := runner(t, "/bin/true")
 	file := writeLab(t, small)
 	run := func(args ...string) (string, error) {
 		out, err := clab(args...).CombinedOutput()
@@ -182,7 +178,7 @@ func TestNodesAreMachinesOfTheirOwn(t *testing.T) {
 
 func TestLabThatFailsLeavesNothing(t *testing.T) {
 	need(t, "ip", "nsenter")
-	state, clab := runner(t)
+	state, clab := runner(t, "/bin/true")
 	for _, row := range []struct{ name, old, new, want string }{
 		{"a command", "ip addr add 192.0.2.1/24 dev eth1", "ip addr add nonsense dev eth1", "node a: exec: ip addr add nonsense"},
 		{"an entry point", "env: {", "entrypoint: nowhere\n      env: {", "node a: entry point"},
@@ -215,10 +211,29 @@ func TestShippedTopologiesMatchContainerlabsSchema(t *testing.T) {
 	}
 }
 
+// The entry points that the runner gives to nodes are those of the images.
+func TestImagesHaveTheEntryPointsThatAreRunHere(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(root, "labs/containerlab/images")
+	if list, err := filepath.Glob(filepath.Join(folder, "*.Dockerfile")); err != nil || len(list) != len(images) {
+		t.Errorf("%q, %v, want %d", list, err, len(images))
+	}
+	for name, entrypoint := range images {
+		text, err := os.ReadFile(filepath.Join(folder, name+".Dockerfile"))
+		if want := fmt.Sprintf("\nENTRYPOINT [%q]\n", entrypoint[0]); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v, want %q in\n%s", name, err, want, text)
+		}
+	}
+}
+
 // Files that the READMEs of the labs link to or name are there.
 func TestReadmesNameOnlyExistingFiles(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
-	for _, file := range topologies(t) {
+	list := topologies(t)
+	for _, file := range append(list, filepath.Dir(list[0])) { // and the one of all labs
 		readme := filepath.Join(filepath.Dir(file), "README.md")
 		text, err := os.ReadFile(readme)
 		if err != nil {

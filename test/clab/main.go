@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 )
@@ -123,6 +124,8 @@ func (l *lab) run(program string, args []string) (status int, err error) {
 		fmt.Printf("%v\nso this runs in a virtual machine\n", lack)
 		return l.runInGuest(program, args)
 	}
+	// An interrupt is for the command; what was started is taken down behind it.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	// Nodes end with the thread that started them.
 	runtime.LockOSThread()
 	l.tied = true

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -206,17 +207,7 @@ func (n *node) check(name string) error {
 	}
 	for _, command := range n.Exec {
 		if list, err := words(command); err != nil || len(list) == 0 {
-			return fmt.Errorf("exec: %q: %w", command, cmpErr(err, errors.New("it is empty")))
-		}
-	}
-	return nil
-}
-
-// cmpErr returns the first error that is one.
-func cmpErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
+			return fmt.Errorf("exec: %q: %w", command, cmp.Or(err, errors.New("it is empty")))
 		}
 	}
 	return nil
