@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"errors"
 	"io"
 	"net/netip"
 	"slices"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
 	"mbbgp/plugin/api"
@@ -131,4 +134,43 @@ func (r *rows) writeLines() {
 		}
 		r.text.WriteString(x.values[last] + "\n")
 	}
+}
+
+// errNoRoute is the answer to a search that has found nothing.
+var errNoRoute = reported{errors.New("there is no such route")}
+
+// listRows asks for a long list; add adds each answer to out. A search that has
+// found nothing is errNoRoute.
+func listRows[Q, M any](c *cobra.Command, a *asking, ask lister[Q, M], question *Q, search bool, out *rows, add func(*M)) error {
+	client, conn, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	stream, err := ask(client, ctx, question)
+	if err != nil {
+		return a.failed(err)
+	}
+	for {
+		answer, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return a.failed(err)
+		}
+		add(answer)
+		if err := out.flush(); err != nil {
+			return err
+		}
+	}
+	if err := out.end(); err != nil {
+		return err
+	}
+	if search && out.count == 0 {
+		return errNoRoute
+	}
+	return nil
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,30 +43,12 @@ exit code is 1 if there is no path of --prefix.`,
 }
 
 func listPaths(c *cobra.Command, a *asking, question *pb.ListPathsRequest) error {
-	client, conn, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithCancel(c.Context())
-	defer cancel()
-	stream, err := client.ListPaths(ctx, question)
-	if err != nil {
-		return a.failed(err)
-	}
 	heads := []string{"", "KIND", "ROUTE", "NEIGHBOR", "NEXT HOP", "ROUTE TARGETS"}
 	if question.GetVni() != 0 {
 		heads = append(heads, "TO METALBOND")
 	}
 	out := newRows(c.OutOrStdout(), a.json, heads...)
-	for {
-		answer, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return a.failed(err)
-		}
+	return listRows(c, a, pb.BridgeClient.ListPaths, question, question.GetPrefix() != "", out, func(answer *pb.ListPathsResponse) {
 		for _, p := range answer.GetPaths() {
 			values := []string{pathMark(p), p.GetKind(), p.GetNlri(), dash(p.GetNeighbor()), dash(p.GetNextHop()), dash(strings.Join(p.GetRouteTargets(), " "))}
 			if question.GetVni() != 0 {
@@ -76,17 +56,7 @@ func listPaths(c *cobra.Command, a *asking, question *pb.ListPathsRequest) error
 			}
 			out.add(p, rowKey{prefix: prefixOf(p), route: p.GetNlri()}, values...)
 		}
-		if err := out.flush(); err != nil {
-			return err
-		}
-	}
-	if err := out.end(); err != nil {
-		return err
-	}
-	if out.count == 0 && question.GetPrefix() != "" {
-		return errNoRoute
-	}
-	return nil
+	})
 }
 
 // pathMark says of a path that it is the best, and that it is stale.

@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 	"time"
@@ -78,45 +75,14 @@ func (f *prefixFlag) String() string {
 // Type is the word that help shows.
 func (f *prefixFlag) Type() string { return "prefix" }
 
-// errNoRoute is the answer to a search that has found nothing.
-var errNoRoute = reported{errors.New("there is no such route")}
-
 func listRoutes(c *cobra.Command, a *asking, question *pb.ListRoutesRequest) error {
-	client, conn, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithCancel(c.Context())
-	defer cancel()
-	stream, err := client.ListRoutes(ctx, question)
-	if err != nil {
-		return a.failed(err)
-	}
 	out := newRows(c.OutOrStdout(), a.json, "", "VNI", "PREFIX", "NEXT HOP", "ANNOUNCED BY")
-	for {
-		answer, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return a.failed(err)
-		}
+	return listRows(c, a, pb.BridgeClient.ListRoutes, question, question.GetPrefix() != "", out, func(answer *pb.ListRoutesResponse) {
 		for _, r := range answer.GetRoutes() {
 			out.add(r, rowKey{vni: r.GetVni(), prefix: prefixOf(r)},
 				star(r.GetVisible()), fmt.Sprint(r.GetVni()), r.GetPrefix(), hopText(r.GetNextHop()), claimsText(r.GetClaims()))
 		}
-		if err := out.flush(); err != nil {
-			return err
-		}
-	}
-	if err := out.end(); err != nil {
-		return err
-	}
-	if out.count == 0 && question.GetPrefix() != "" {
-		return errNoRoute
-	}
-	return nil
+	})
 }
 
 func star(on bool) string {

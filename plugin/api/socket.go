@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"mbbgp/plugin/internal/unixsock"
 )
 
 const (
@@ -28,7 +29,7 @@ func listenUnix(path, group string) (net.Listener, error) {
 	if err := os.Mkdir(filepath.Dir(path), parentMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if err := removeStale(path); err != nil {
+	if err := unixsock.RemoveStale(path); err != nil {
 		return nil, err
 	}
 	// Until it has its owner and mode nobody else may connect.
@@ -64,26 +65,4 @@ func groupID(group string) (int, error) {
 		return 0, err
 	}
 	return strconv.Atoi(g.Gid)
-}
-
-// removeStale removes the socket at path if nobody listens on it.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s exists and is not a socket", path)
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		_ = conn.Close()
-		return fmt.Errorf("another process answers at %s", path)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err
-	}
-	return os.Remove(path)
 }

@@ -2,16 +2,15 @@ package gobgp
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"mbbgp/plugin/internal/unixsock"
 )
 
 // GoBGP opens the listener of its API by itself, in the background, and only
@@ -32,7 +31,7 @@ func checkAPI(address string) error {
 		return err
 	}
 	if network == "unix" {
-		if err := removeStale(target); err != nil {
+		if err := unixsock.RemoveStale(target); err != nil {
 			return err
 		}
 	}
@@ -54,28 +53,6 @@ func splitAPI(address string) (network, target string, err error) {
 		return "", "", fmt.Errorf("%q: want unix:///PATH or IP:PORT", address)
 	}
 	return "tcp", address, nil
-}
-
-// removeStale removes the socket at path if nobody listens on it.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s exists and is not a socket", path)
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-		return fmt.Errorf("%s is in use by another process", path)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err
-	}
-	return os.Remove(path)
 }
 
 // waitAPI returns when the API answers at address, and gives a socket its

@@ -62,7 +62,7 @@ func TestBusyAPIAddressIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ api, want string }{
-		{"unix://" + path, path + " is in use by another process"},
+		{"unix://" + path, "another process answers at " + path},
 		{tcp.Addr().String(), "address already in use"},
 		{"unix://" + file, file + " exists and is not a socket"},
 		{"unix:///nowhere/at/all.sock", "/nowhere/at/all.sock: bind: no such file or directory"},
