@@ -45,7 +45,8 @@ type Bridge struct {
 	bgp      *BGP
 	servers  servers
 	leaks    leaks
-	prefers  preferring // guarded by applying
+	prefers  preferring  // guarded by applying
+	short    atomic.Bool // of memory (memory.go)
 }
 
 // view is what is configured. It never changes: another configuration is

@@ -4,6 +4,7 @@ package bridge
 //
 //	prefix-invalid, next-hop-invalid  what nobody can forward
 //	own-gateway       from a server: our own gateway address, an old echo of us
+//	memory-limit      there is no memory for what is new
 //	max-routes        the session says as much as it may
 //	vni-max-prefixes  the VNI is full and this prefix is new to it
 //	own-route         from a server: what we say to servers ourselves (own.go)
@@ -138,6 +139,8 @@ func (c *Channel) enter(table *rib.Editor, x *Edit, room *tableLimit) (contested
 		table.Remove(x.Prefix, x.NextHop)
 	case c.closed:
 		x.Refused = c.refuseLocked(ChannelClosed, "")
+	case c.bridge.short.Load() && c.source != rib.Static && !table.Says(x.Prefix, x.NextHop):
+		x.Refused = c.refuseLocked(MemoryLimit, fmt.Sprintf("no memory for %v", x.Prefix))
 	case c.limit.Max > 0 && !c.hasRoom(table, x):
 		x.Refused = c.refuseLocked(MaxRoutes, fmt.Sprintf("%s says %d next hops, no room for %v", c.name, c.limit.Used, x.Prefix))
 	case room != nil && !room.admits(c.bridge, table, x.VNI, x.Prefix):

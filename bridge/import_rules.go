@@ -110,7 +110,8 @@ func (g *BGP) decide(u *Update, d *decision) {
 		d.via = g.via(u, d.hop.Target)
 	}
 	l := g.limitOf(u.Neighbor)
-	full := l.full() && !g.known(u).from(u)
+	short := g.bridge.short.Load()
+	full := (short || l.full()) && !g.known(u).from(u)
 	for _, n := range d.networks {
 		p, r := g.judge(n, u, d)
 		switch {
@@ -121,7 +122,10 @@ func (g *BGP) decide(u *Update, d *decision) {
 			d.places = append(d.places, p)
 		}
 	}
-	if full {
+	switch {
+	case full && short:
+		d.reason = MemoryLimit
+	case full:
 		d.reason = NeighborLimit
 	}
 }

@@ -103,7 +103,7 @@ func (c *Channel) Room(vni rib.VNI) bool {
 	c.mu.Lock()
 	most := c.limit.Max
 	c.mu.Unlock()
-	if most > 0 && c.Count() >= most {
+	if c.bridge.short.Load() || most > 0 && c.Count() >= most {
 		return false
 	}
 	n := c.bridge.current().networks[vni]

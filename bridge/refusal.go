@@ -17,6 +17,7 @@ const (
 	OwnRoute       Reason = "own-route"        // a server says what this bridge says to servers; ignored, not an error
 	VNILimit       Reason = "vni-max-prefixes" // the VNI is full
 	MaxRoutes      Reason = "max-routes"       // the session says as much as it may
+	MemoryLimit    Reason = "memory-limit"     // the process has no memory for what is new; of BGP's routes, too
 	ChannelClosed  Reason = "channel-closed"   // the session is over
 
 	// BGP into the table (BGP.Import), for the route as a whole.

@@ -9,6 +9,7 @@ var rules = map[string]How{
 	"domain":              Restart,
 	"domain-id":           Restart,
 	"state-directory":     Restart,
+	"memory-limit":        Live,
 	"vxlan.local":         Restart,
 	"vxlan.router-mac":    Restart,
 	"mpls.labels":         Restart,

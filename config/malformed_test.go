@@ -84,6 +84,11 @@ var malformed = []struct {
 	{"static routes beside nothing", "api: {static-routes: a.json}\n", []string{`f:1:22: api.static-routes: a.json is not an absolute path, or off`}},
 	{"an HTTP address that is a name", "http: localhost:80\n", []string{`f:1:7: http: localhost:80 is not an address to listen on such as [::]:4712`}},
 
+	{"a limit of memory without unit", "memory-limit: 1000000000\n", []string{`f:1:15: memory-limit: 1000000000 is not an amount of memory such as 512MiB or 2GiB, or off`}},
+	{"a limit of memory in other units", "memory-limit: 2GB\n", []string{`f:1:15: memory-limit: 2GB is not an amount of memory such as 512MiB or 2GiB, or off`}},
+	{"a limit of memory below all use", "memory-limit: 63MiB\n", []string{`f:1:15: memory-limit: 63MiB is out of range (64MiB to 1024GiB)`}},
+	{"a limit of memory above all use", "memory-limit: 99999999999999999999GiB\n", []string{`f:1:15: memory-limit: 99999999999999999999GiB is out of range (64MiB to 1024GiB)`}},
+
 	// metalbond.
 	{"a listener without address", "metalbond: {listen: 4711}\n", []string{`f:1:21: metalbond.listen: 4711 is not an address to listen on such as [::]:4711`}},
 	{"the same listener twice", "metalbond:\n  listen:\n    - \"[::]:4711\"\n    - \"::\"\n", []string{`f:4:7: metalbond.listen[1]: :: is there already (line 3)`}},
@@ -312,7 +317,7 @@ var malformed = []struct {
 }
 
 const (
-	rootKeys    = "router-id, asn, domain, domain-id, state-directory, vxlan, mpls, metalbond, bgp, kernel, vnis, log, http, api"
+	rootKeys    = "router-id, asn, domain, domain-id, state-directory, memory-limit, vxlan, mpls, metalbond, bgp, kernel, vnis, log, http, api"
 	familyWords = "evpn, vpnv4, vpnv6, ipv4, ipv6, rtc, ipv4-flowspec, ipv6-flowspec"
 	peeringKeys = "asn, local-asn, local-address, description, multihop, password-file, families, route-reflector-client, timers, graceful-restart, add-path, max-prefixes"
 )

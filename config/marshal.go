@@ -28,6 +28,11 @@ func (c *Config) marshal() []byte {
 		w.text("domain-id", c.DomainID.String())
 	}
 	w.optional("state-directory", c.StateDirectory)
+	if c.MemoryLimit == 0 {
+		w.text("memory-limit", "off")
+	} else {
+		w.text("memory-limit", c.MemoryLimit.String())
+	}
 	w.section("vxlan", func() {
 		w.addr("local", c.VXLAN.Local)
 		if c.VXLAN.RouterMAC != (MAC{}) {

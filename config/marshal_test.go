@@ -71,6 +71,7 @@ func anyConfig(t *rapid.T) *Config {
 		RouterID:       drawn(t, "router-id", optional(netip.Addr{}, addr4)),
 		ASN:            drawn(t, "asn", rapid.OneOf(rapid.Just[uint32](0), asn)),
 		StateDirectory: drawn(t, "state", rapid.SampledFrom([]string{"", "/var/lib/mbbgp", "/ä b/#: c"})),
+		MemoryLimit:    drawn(t, "memory", optional(0, rapid.Map(rapid.Uint64Range(minMemory/1024, maxMemory/1024), func(n uint64) Bytes { return Bytes(n * 1024) }))),
 		HTTP:           drawn(t, "http", rapid.SampledFrom([]string{"", DefaultHTTP, "[::]:0"})),
 		Log:            Log{Level: enum[LogLevel](t, logLevelNames), Format: enum[LogFormat](t, logFormatNames)},
 	}

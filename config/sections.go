@@ -26,6 +26,7 @@ func (d *decoder) config(n *node) *Config {
 		field{"domain", into(&c.Domain, parsed(d, "a Site-of-Origin, such as 65001:1", ParseSiteOfOrigin))},
 		field{"domain-id", into(&c.DomainID, parsed(d, "a domain identifier, such as 65001:1", ParseDomainID))},
 		field{"state-directory", into(&c.StateDirectory, d.directory)},
+		field{"memory-limit", into(&c.MemoryLimit, d.memoryLimit)},
 		field{"vxlan", into(&c.VXLAN, d.vxlan)},
 		field{"mpls", into(&c.MPLS, d.mpls)},
 		field{"metalbond", into(&c.MetalBond, d.metalBond)},

@@ -14,6 +14,7 @@ import (
 // counters are what the bridge and the BGP speaker count.
 func (d *daemon) counters() []api.Counter {
 	list := append(kindCounters(d.vnis()), leakCounters(d.bridge.Leaks())...)
+	list = append(list, d.memory.counters()...)
 	if d.server != nil {
 		for reason, n := range d.server.Refused() {
 			list = append(list, total("metalbond_connections_refused", "Connections of MetalBond clients that were turned away before there was a session.", n, api.Label{Name: "reason", Value: reason}))

@@ -50,6 +50,7 @@ type daemon struct {
 	api       *api.GRPC
 	static    *api.Static // routes that are announced over the API
 	migration *api.Migration
+	memory    *memory
 	settle    time.Duration // bgp.settle
 	running   atomic.Pointer[config.Config]
 	reloads   reloads
@@ -70,6 +71,7 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 	if d.bridge, err = bridge.New(cfg, d.table, d.log); err != nil {
 		return nil, err
 	}
+	d.memory = newMemory(cfg.MemoryLimit, d.bridge.RefuseNew, d.log)
 	if cfg.BGP != nil {
 		d.settle = cfg.BGP.Settle
 		if d.speaker, err = gobgp.New(cfg, d.bridge.BGP(), log.of(config.LogBGP)); err != nil {
@@ -115,7 +117,7 @@ func newDaemon(cfg *config.Config, log *logs) (*daemon, error) {
 func (d *daemon) Run(ctx context.Context) error {
 	defer d.bridge.BGP().Close()
 	defer context.AfterFunc(ctx, func() { notify(sd.SdNotifyStopping) })()
-	parts := []part{d.bridge.Leak, d.client.Run, d.supervise}
+	parts := []part{d.bridge.Leak, d.client.Run, d.supervise, d.memory.run}
 	if d.api != nil {
 		d.static.Load()
 		parts = append(parts, d.api.Run)

@@ -155,6 +155,7 @@ func (d *daemon) apply(ctx context.Context, was, cfg *config.Config, step *gobgp
 	if err := d.bridge.Apply(cfg); err != nil {
 		return was, err
 	}
+	d.memory.set(cfg.MemoryLimit)
 	d.client.Reconfigure(clientOptions(cfg))
 	for _, vni := range configuredVNIs(cfg) {
 		d.client.Subscribe(vni)

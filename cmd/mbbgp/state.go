@@ -165,7 +165,7 @@ func neighbor(n gobgp.NeighborInfo, routes bridge.LimitStats) api.Neighbor {
 // conditions are what /readyz waits for: the listeners, and the first tables
 // of those that we know by name.
 func (d *daemon) conditions() []api.Condition {
-	var list []api.Condition
+	list := d.memory.conditions()
 	if d.server != nil {
 		list = append(list, api.Condition{Name: "metalbond-listener", OK: closed(d.listening)})
 	}

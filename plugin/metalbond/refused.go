@@ -47,7 +47,7 @@ func mayPass(reason bridge.Reason) bool {
 
 // forRoom reports whether a reason is a limit that was reached.
 func forRoom(reason bridge.Reason) bool {
-	return reason == bridge.MaxRoutes || reason == bridge.VNILimit
+	return reason == bridge.MaxRoutes || reason == bridge.VNILimit || reason == bridge.MemoryLimit
 }
 
 func (r *refusals) add(route rib.Route, reason bridge.Reason) {
