@@ -44,39 +44,53 @@ func listOf[M proto.Message](all []M, bad func(M) bool, compare func(a, b M) int
 	return l
 }
 
-// sections returns the board.
+// sections returns the board. Everything is asked for once, so that what is said
+// of it in two places is the same.
 func (s *State) sections() []section {
-	never := func(*pb.VNI) bool { return false }
-	all := []section{
-		{name: "status", data: JSON(s.statusMessage())},
-		{name: "problems", data: encoded(listProblems(s.problems()))},
-		{name: "vnis", data: encoded(listOf(s.vniMessages(nil).GetVnis(), never, func(a, b *pb.VNI) int { return cmp.Compare(a.GetVni(), b.GetVni()) }))},
-		{name: "redistribution", data: encoded(s.redistribution())},
-	}
-	if s.Sessions != nil {
-		all = append(all, section{name: "sessions", data: encoded(s.sessionList())})
-	}
-	if s.Neighbors != nil {
-		l := listOf(messages(s.Neighbors(), neighborMessage),
-			func(n *pb.Neighbor) bool { return n.GetSince() == nil },
-			func(a, b *pb.Neighbor) int { return strings.Compare(a.GetAddress(), b.GetAddress()) })
-		all = append(all, section{name: "neighbors", data: encoded(l)})
-	}
-	if s.Policy != nil {
-		l := listOf(messages(s.Policy(), ruleMessage), func(*pb.PolicyRule) bool { return false }, func(_, _ *pb.PolicyRule) int { return 0 })
-		all = append(all, section{name: "policy", data: encoded(l)})
-	}
+	var (
+		all   []section
+		amiss []problem
+		add   = func(name string, v any) { all = append(all, section{name: name, data: encoded(v)}) }
+		never = func(*pb.VNI) bool { return false }
+		rules = func(*pb.PolicyRule) bool { return false }
+	)
 	if s.Kernel != nil {
 		k := s.Kernel()
-		all = append(all, section{name: "kernel", data: encoded(kernelSections(kernelMessage(&k)))})
+		amiss = append(amiss, kernelProblems(&k)...)
+		add("kernel", kernelSections(kernelMessage(&k)))
 	}
+	crossing := s.redistribution()
+	amiss = append(amiss, prefixProblems(crossing)...)
+	add("redistribution", crossing)
+	if s.Neighbors != nil {
+		list := s.Neighbors()
+		for i := range list {
+			amiss = append(amiss, neighborProblems(&list[i])...)
+		}
+		add("neighbors", listOf(messages(list, neighborMessage),
+			func(n *pb.Neighbor) bool { return n.GetSince() == nil },
+			func(a, b *pb.Neighbor) int { return strings.Compare(a.GetAddress(), b.GetAddress()) }))
+	}
+	if s.Sessions != nil {
+		list := s.Sessions()
+		for i := range list {
+			amiss = append(amiss, sessionProblems(&list[i])...)
+		}
+		add("sessions", sessionList(list))
+	}
+	if s.Policy != nil {
+		add("policy", listOf(messages(s.Policy(), ruleMessage), rules, func(_, _ *pb.PolicyRule) int { return 0 }))
+	}
+	add("vnis", listOf(s.vniMessages(nil).GetVnis(), never, func(a, b *pb.VNI) int { return cmp.Compare(a.GetVni(), b.GetVni()) }))
+	add("problems", listProblems(amiss))
+	add("status", json.RawMessage(JSON(s.statusMessage())))
 	return all
 }
 
 // sessionList is the MetalBond sessions without how many messages passed: that
 // changes all the time, and with it would everything be sent again.
-func (s *State) sessionList() list {
-	all := messages(s.Sessions(), sessionMessage)
+func sessionList(sessions []Session) list {
+	all := messages(sessions, sessionMessage)
 	for _, m := range all {
 		m.FramesIn, m.FramesOut = 0, 0
 	}

@@ -130,8 +130,8 @@ func TestReadersOfEventsShareOneBoard(t *testing.T) {
 	for range 100 {
 		b.look()
 	}
-	perLook := int32(2) // the list, and its problems
-	if n := looks.Load(); n > 2*perLook {
+	if n := looks.Load(); n > 2 { // on a machine that took a second for this
+
 		t.Errorf("the sessions were looked at %d times for 100 readers of one moment", n)
 	}
 	first, made := b.look()

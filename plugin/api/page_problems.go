@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// problem is something that an operator should know before anything else.
+// problem is something that an operator should know before anything else, beside
+// the conditions of being ready.
 type problem struct {
 	Down   bool   `json:"down"` // something does not work; otherwise it may be on its way there
 	Text   string `json:"text"`
@@ -29,27 +30,6 @@ func listProblems(all []problem) problemList {
 		return rank[a.Down] - rank[b.Down]
 	})
 	return problemList{Total: len(all), Rows: append([]problem{}, all[:min(len(all), maxProblems)]...)}
-}
-
-// problems returns what is not as it should be, beside the conditions of being
-// ready.
-func (s *State) problems() (all []problem) {
-	if s.Kernel != nil {
-		k := s.Kernel()
-		all = append(all, kernelProblems(&k)...)
-	}
-	all = append(all, prefixProblems(s.redistribution())...)
-	if s.Neighbors != nil {
-		for _, n := range s.Neighbors() {
-			all = append(all, neighborProblems(&n)...)
-		}
-	}
-	if s.Sessions != nil {
-		for _, m := range s.Sessions() {
-			all = append(all, sessionProblems(&m)...)
-		}
-	}
-	return all
 }
 
 // prefixProblems are missing default routes, and whatever else VNIs originate.

@@ -111,7 +111,7 @@ func TestBoardOfNothingIsEmpty(t *testing.T) {
 			t.Errorf("%s: %s", x.name, x.data)
 		}
 	}
-	if got, want := strings.Join(names, " "), "status problems vnis redistribution"; got != want {
+	if got, want := strings.Join(names, " "), "redistribution vnis problems status"; got != want {
 		t.Errorf("sections %s, want %s", got, want)
 	}
 }
