@@ -109,6 +109,10 @@ var rules = []rule{
 		reason: "the lab knows programs, not the packages that they are made of",
 	},
 	{
+		from: "test/clab", only: []string{"github.com/goccy/go-yaml", "golang.org/x/sys/unix"},
+		reason: "what starts labs reads their topology files, and knows the program as a program",
+	},
+	{
 		from: "test/interop", only: []string{"mbbgp/test/lab"},
 		reason: "the black box tests see the binary only",
 	},
