@@ -66,7 +66,7 @@ func TestListsTellWhatTheProcessKnows(t *testing.T) {
 	for _, p := range one(t, peers, err).GetPeers() {
 		names = append(names, p.GetProtocol()+"/"+p.GetRole())
 	}
-	if got, want := strings.Join(names, " "), "metalbond/client metalbond/client metalbond/server bgp/external"; got != want {
+	if got, want := strings.Join(names, " "), "metalbond/client metalbond/client metalbond/server metalbond/server bgp/external"; got != want {
 		t.Errorf("peers %s, want %s", got, want)
 	}
 
