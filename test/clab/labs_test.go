@@ -72,7 +72,6 @@ func TestLabs(t *testing.T) {
 	for _, file := range topologies(t) {
 		name := strings.TrimSuffix(filepath.Base(file), ".clab.yml")
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			begin := time.Now()
 			out, err := clab("run", name).CombinedOutput()
 			t.Logf("%s after %s", name, time.Since(begin).Round(time.Second))

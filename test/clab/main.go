@@ -63,7 +63,7 @@ func command(state, program string, args []string) (status int, err error) {
 	switch verb := args[0]; {
 	case verb == "up" && len(rest) == 0:
 		if err := l.probe(); err != nil {
-			return 1, err
+			return 1, fmt.Errorf("%w\nclab run, or make lab-check, starts, checks and removes it in a virtual machine", err)
 		}
 		err = l.up(program)
 	case verb == "check" && len(rest) == 0:
