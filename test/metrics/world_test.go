@@ -17,7 +17,7 @@ asn: 65001
 domain: "65001:1"
 metalbond:
   listen: "[::]:4711"
-  keepalive: 1s
+  keepalive: 10s
   servers: ["[2001:db8::a]:4711", "[2001:db8::b]:4711"]
 bgp:
   neighbors:
@@ -78,16 +78,16 @@ func newWorld(t *testing.T) *world {
 	l := lab.New(t)
 	w := &world{t: t, node: l.Node("bridge", "10.0.0.1/24", "2001:db8::1/64")}
 	for _, name := range []string{"a", "b"} {
-		l.Node(name, "2001:db8::"+name+"/64").MetalBondServer("--keepalive", "1")
+		l.Node(name, "2001:db8::"+name+"/64").MetalBondServer("--keepalive", "10")
 	}
 	w.leaf = l.Node("leaf", "10.0.0.2/24").Speaker(65000, "10.0.0.2", "10.0.0.1=65001")
 	w.upstream = l.Node("upstream", "10.0.0.3/24").BIRD(upstream)
 	w.node.Run("sh", "-ec", "ip link add seg up type veth peer name gap; ip link set gap up")
 	w.bridge = w.node.Bridge(config)
-	w.hypervisor = l.Node("hypervisor", "2001:db8::5/64").Hypervisor("-keepalive", "1")
+	w.hypervisor = l.Node("hypervisor", "2001:db8::5/64").Hypervisor("-keepalive", "10")
 	w.hypervisor.Do("subscribe 200")
 	w.hypervisor.Connect("[2001:db8::1]:4711")
-	w.remote = l.Node("remote", "2001:db8::6/64").Hypervisor("-keepalive", "1")
+	w.remote = l.Node("remote", "2001:db8::6/64").Hypervisor("-keepalive", "10")
 	w.remote.Connect("[2001:db8::a]:4711")
 	w.leaf.WaitEstablished("10.0.0.1", patience)
 	return w
