@@ -240,6 +240,9 @@ func (n *numbering) adopt(state map[string][]uint32) error {
 		if err != nil {
 			return fmt.Errorf("%q is no VNI", text)
 		}
+		if _, there := numbers[rib.VNI(vni)]; there { // as 1 and 01
+			return fmt.Errorf("vni %d is there twice", vni)
+		}
 		if len(list) > n.slots {
 			return fmt.Errorf("vni %d has %d numbers, more than %d", vni, len(list), n.slots)
 		}
