@@ -60,8 +60,15 @@ func newStatusPage(state *State) *statusPage {
 	}
 }
 
-// end ends all streams.
+// end ends all streams, and wait returns when they have ended. There are no more
+// then: their places are taken.
 func (p *statusPage) end() { p.endOnce.Do(func() { close(p.ended) }) }
+
+func (p *statusPage) wait() {
+	for range maxReaders {
+		p.streams <- struct{}{}
+	}
+}
 
 // register adds the paths of the page.
 func (p *statusPage) register(mux *http.ServeMux) {

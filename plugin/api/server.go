@@ -77,6 +77,7 @@ func (s *Server) Run(ctx context.Context) error {
 		<-stopped
 	}
 	if errors.Is(err, http.ErrServerClosed) {
+		s.page.wait()
 		return nil
 	}
 	return fmt.Errorf("http: %w", err)
