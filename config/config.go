@@ -15,7 +15,7 @@ type Config struct {
 	ASN            uint32            // asn: own autonomous system; required with bgp
 	Domain         ExtendedCommunity // domain: Site-of-Origin of this MetalBond domain; required with bgp and vnis
 	DomainID       DomainID          // domain-id: names this MetalBond domain in D-PATH (RFC 10039); default zero: no D-PATH is made or looked at
-	StateDirectory string            // state-directory: keeps allocations of RDs and labels over restarts; default "": none kept
+	StateDirectory string            // state-directory: keeps allocations of RDs and labels, and what VNIs prefer, over restarts; default "": none kept
 	MemoryLimit    Bytes             // memory-limit: at which the process takes no new routes, 64MiB to 1024GiB; default 0 (off in the file): none
 	VXLAN          VXLAN             // vxlan
 	MPLS           MPLS              // mpls
