@@ -123,7 +123,6 @@ type comparison struct {
 	astray  []string
 	ways    map[netip.Addr]bool // where packets would go
 	settled time.Time           // until when the kernel may still catch up
-	forced  bool                // the kernel has a table of it
 }
 
 // settling is how long a comparison waits for the kernel, which follows what has
