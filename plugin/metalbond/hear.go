@@ -27,6 +27,7 @@ type ear struct {
 	heard    time.Time // bytes
 	pulse    time.Time // a KEEPALIVE
 	looking  bool      // the last look before the end
+	turn     bool      // to hear; only once the session is established
 }
 
 // guard begins to watch over the peer's silence.
@@ -49,10 +50,14 @@ func (e *ear) wait(until time.Time) { _ = e.session.conn.SetReadDeadline(until) 
 // for too long.
 func (e *ear) Read(p []byte) (int, error) {
 	for {
+		e.pause()
 		n, err := e.session.conn.Read(p)
 		if n > 0 {
 			e.session.count.bytesIn.Add(uint64(n))
 			if e.silence > 0 {
+				if n >= longRead {
+					e.begin()
+				}
 				e.heard = time.Now()
 				if e.looking {
 					e.looking = false
@@ -91,6 +96,7 @@ func (e *ear) expired(now time.Time) error {
 // hear takes what the peer says until the session ends, and returns why. It
 // waits for more only when all that came is in the table.
 func (s *session) hear() error {
+	defer s.ear.pause()
 	defer s.handOver()
 	for {
 		if !s.in.Ready() {

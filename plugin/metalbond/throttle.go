@@ -48,6 +48,8 @@ func (s *session) hold(wait time.Duration) {
 	if wait <= 0 {
 		return
 	}
+	s.ear.pause()
+	defer s.ear.begin()
 	end := time.Now().Add(wait)
 	clock := newAlarm()
 	defer clock.stop()
