@@ -2,6 +2,7 @@ package rib
 
 import (
 	"slices"
+	"sync/atomic"
 )
 
 // ReaderOptions say what a reader is shown.
@@ -70,6 +71,11 @@ type Reader struct {
 	stop   uint64  // version until which it reads without pages
 	rest   rest    // of a page, to be told before anything else
 
+	// What Behind tells, which must not keep writers out: it is asked of every
+	// session and VNI at once.
+	done   atomic.Uint64 // seen
+	untold atomic.Uint32 // frames of rest
+
 	asleep bool // guarded by v.bell.mu
 	closed bool // guarded by v.bell.mu
 }
@@ -116,11 +122,17 @@ func (r *Reader) Close() {
 }
 
 // Behind returns how many changes of the VNI the reader has not seen, or how
-// many frames it has not been told.
+// many frames it has not been told, as of its last read.
 func (r *Reader) Behind() uint64 {
-	r.v.mu.Lock() // not shared: the reader may be reading
-	defer r.v.mu.Unlock()
-	return r.v.version - r.seen + uint64(len(r.rest.ends)-r.rest.told)
+	r.v.mu.RLock()
+	defer r.v.mu.RUnlock()
+	return r.v.version - r.done.Load() + uint64(r.untold.Load())
+}
+
+// publish notes for Behind how far the reader is. v.mu is held, shared.
+func (r *Reader) publish() {
+	r.done.Store(r.seen)
+	r.untold.Store(uint32(len(r.rest.ends) - r.rest.told))
 }
 
 // lookedAt bounds the slots that one read looks at, and so how long it keeps
@@ -144,6 +156,7 @@ func (r *Reader) readShared(show func() bool) (more, tidy bool) {
 	v := r.v
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	defer r.publish()
 	r.budget = lookedAt
 	for r.passing || r.seen != v.version {
 		resumed := r.passing
@@ -295,6 +308,7 @@ func (r *Reader) readFrames(out *output) (more, tidy bool) {
 	v := r.v
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	defer r.publish()
 	r.budget = lookedAt
 	show := func() bool { return r.show(out) }
 	for {
