@@ -18,7 +18,7 @@ import (
 	"mbbgp/config"
 )
 
-const patience = 60 * time.Second
+const patience = 3 * time.Minute // for machines that do much else
 
 // parallel lets tests overlap: most of their time is GoBGP's delay before it
 // dials. Every GoBGP server of a process writes the same package variables

@@ -124,7 +124,11 @@ func TestMembershipsMayGoWhileTheyAreListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 500 {
+	rounds := 500
+	if raceEnabled {
+		rounds = 100
+	}
+	for range rounds {
 		member.write(append(slices.Clone(leave), come...))
 		reader.write(refresh)
 	}
