@@ -27,7 +27,11 @@ import (
 // maxMessage is what gobgpd allows in one message of its API.
 const maxMessage = 256 << 20
 
-var errStopped = errors.New("BGP was stopped through its API")
+// What ends BGP but not ctx.
+var (
+	errStopped = errors.New("BGP was stopped through its API")
+	errDeaf    = errors.New("bgp.listen: no neighbor can connect any more, GoBGP has stopped listening")
+)
 
 // embedded is the engine that runs GoBGP.
 type embedded struct {
@@ -66,6 +70,7 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 	s := server.NewBgpServer(options...)
 	carrying, stopCarrying := context.WithCancelCause(ctx)
 	defer stopCarrying(nil)
+	handler.deaf = func(reason string) { stopCarrying(fmt.Errorf("%w: %s", errDeaf, reason)) }
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -77,8 +82,9 @@ func (e *embedded) run(ctx context.Context, to sink, carry func(context.Context)
 	watching, stopWatching := context.WithCancel(context.Background())
 	err := e.start(watching, s, to, handler)
 	if err == nil {
-		if err = e.carry(carrying, s, carry); errors.Is(context.Cause(carrying), errStopped) {
-			err = errStopped
+		err = e.carry(carrying, s, carry)
+		if cause := context.Cause(carrying); errors.Is(cause, errStopped) || errors.Is(cause, errDeaf) {
+			err = cause
 		}
 	}
 	stopWatching()

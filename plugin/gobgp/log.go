@@ -31,6 +31,7 @@ type logHandler struct {
 	warned *repeats
 	failed func(neighbor netip.Addr, reason string)
 	up     func(neighbor netip.Addr) // nil, or called before a session carries routes
+	deaf   func(reason string)       // nil, or called when neighbours cannot connect any more
 }
 
 // keptErrors are the errors that GoBGP logged since the last take.
@@ -133,6 +134,10 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	case "Peer Up":
 		if neighbor, ok := neighborOf(fields); ok && h.up != nil {
 			h.up(neighbor)
+		}
+	case "Failed to AcceptTCP": // it does not try again
+		if h.deaf != nil {
+			h.deaf(fmt.Sprint(fields["error"]))
 		}
 	}
 	if !h.written(r.Level) {
