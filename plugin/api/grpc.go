@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -129,7 +130,7 @@ func (g *GRPC) Run(ctx context.Context) error {
 	for _, l := range g.listeners {
 		g.log.WithField("address", l.Addr().String()).Info("serving the API")
 		group.Go(func() error {
-			if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			if err := server.Serve(netutil.LimitListener(l, maxConnections)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				return fmt.Errorf("api: %w", err)
 			}
 			return nil

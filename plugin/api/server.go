@@ -11,7 +11,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/net/netutil"
 )
+
+// maxConnections bounds the connections of each listener; who comes later waits.
+// Those who route must not lack file descriptors because others look on.
+const maxConnections = 256
 
 // Server is the HTTP server.
 type Server struct {
@@ -72,7 +77,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	s.log.WithField("address", s.listener.Addr().String()).Info("serving HTTP")
-	err := server.Serve(s.listener)
+	err := server.Serve(netutil.LimitListener(s.listener, maxConnections))
 	if !stop() {
 		<-stopped
 	}
