@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ func (n *Node) steer(hear func(line []byte) error, program string, args ...strin
 	go func() {
 		lines := bufio.NewScanner(s.out)
 		lines.Buffer(nil, 1<<20)
+		lines.Split(wholeLines)
 		for lines.Scan() {
 			var done struct{ Event, Error string }
 			if err := json.Unmarshal(lines.Bytes(), &done); err == nil && done.Event == "done" {
@@ -42,6 +44,18 @@ func (n *Node) steer(hear func(line []byte) error, program string, args ...strin
 		s.wait()
 	}()
 	return s
+}
+
+// wholeLines is bufio.ScanLines without what a program was writing when it was
+// killed.
+func wholeLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if bytes.IndexByte(data, '\n') >= 0 {
+		return bufio.ScanLines(data, atEOF)
+	}
+	if atEOF {
+		advance = len(data)
+	}
+	return advance, nil, nil
 }
 
 // Do sends a command and ends the test if it fails.
